@@ -1,0 +1,189 @@
+"""Configuration of TACFN (Liu et al. 2023, CAAI Artificial Intelligence Research 2, 9150019; arXiv 2505.06536)."""
+
+from typing import Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+
+RAVDESS_LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+
+
+@strict
+class TacfnConfig(PreTrainedConfig):
+    r"""
+    Settings of one TACFN network, in either of its two forms.
+
+    `TacfnConfig()` is the published **audio-video form** for RAVDESS: MFCC through a 1-D CNN, face crops through a 3-D
+    ResNeXt-50, audio reinforces video, 26,301,417 parameters. Giving `feature_sizes` selects the **feature form**: named
+    feature sequences (or one vector per clip), each reinforced by the others.
+
+    Both forms, wherever the paper's text could not be read, follow `FusedWeightVector` in `modeling_tacfn.py`.
+
+    Args:
+        audio_coefficients (`int`, *optional*, defaults to 13):
+            Audio-video form: MFCC per audio step, the last dimension of `input_features`.
+        audio_channels (`tuple[int, int, int]`, *optional*, defaults to `(32, 32, 64)`):
+            Audio-video form: output channels of the three 1-D convolutions; the last one must equal `hidden_size`.
+        audio_pool_size (`int`, *optional*, defaults to 8):
+            Audio-video form: steps merged by the max pooling between the second and the third convolution.
+        audio_bins (`int`, *optional*, defaults to 26):
+            Audio-video form: steps of the audio map that the classifier sees, made by adaptive average pooling over the
+            valid steps. 26 is what 212 MFCC steps (2.45 s) give, so for the paper's clips the pooling is the identity.
+        audio_dropout (`float`, *optional*, defaults to 0.2):
+            Audio-video form: dropout after the second convolution.
+        video_stem_channels (`int`, *optional*, defaults to 64):
+            Audio-video form: output channels of the 7x7x7 stem convolution.
+        video_widths (`tuple[int, ...]`, *optional*, defaults to `(128, 256, 512, 1024)`):
+            Audio-video form: inner width of each 3-D ResNeXt stage; a stage gives twice its width.
+        video_depths (`tuple[int, ...]`, *optional*, defaults to `(3, 4, 6, 3)`):
+            Audio-video form: residual blocks of each stage.
+        video_cardinality (`int`, *optional*, defaults to 32):
+            Audio-video form: groups of every 3x3x3 convolution.
+        feature_sizes (`dict[str, int]`, *optional*):
+            Feature form: size of each named feature, e.g. `{"text": 300, "audio": 74, "vision": 35}`. Empty selects the
+            audio-video form. The feature named `audio` may also be passed to the model as `input_features`.
+        static_features (`tuple[str, ...]`, *optional*, defaults to `()`):
+            Feature form: names whose input is one vector per clip (such as the mean of OpenFace's action units). Each of
+            its numbers becomes a token, so that selection and weights act over units.
+        spectrogram_features (`tuple[str, ...]`, *optional*, defaults to `()`):
+            Feature form: names whose input is a log-mel spectrogram; they go through a small 2-D CNN (ours, not the
+            paper's) instead of a linear projection.
+        spectrogram_channels (`tuple[int, ...]`, *optional*, defaults to `(16, 32, 64, 96)`):
+            Feature form: output channels of the convolutions of that CNN, one per stride-2 block.
+        spectrogram_dropout (`float`, *optional*, defaults to 0.2):
+            Feature form: dropout on the tokens which that CNN gives.
+        hidden_size (`int`, *optional*, defaults to 64):
+            Token size d inside the selection encoders and the fused weight vector (40 in the feature form of the paper).
+        num_hidden_layers (`int`, *optional*, defaults to 5):
+            Pre-LN Transformer layers of each selection encoder. 0 takes the tokens as they are (an ablation).
+        num_attention_heads (`int`, *optional*, defaults to 8):
+            Attention heads of each layer.
+        intermediate_size (`int`, *optional*):
+            Feed-forward size of each layer. Defaults to four times `hidden_size`.
+        attention_dropout (`float`, *optional*, defaults to 0.1): Dropout on attention weights.
+        activation_dropout (`float`, *optional*, defaults to 0.1): Dropout inside the feed-forward block.
+        hidden_dropout (`float`, *optional*, defaults to 0.1): Dropout before each residual sum.
+        embedding_dropout (`float`, *optional*, defaults to 0.3): Dropout on the encoder's input.
+        classifier_dropout (`float`, *optional*, defaults to 0.4): Dropout on what the classifier sees of the audio map (audio-video
+            form) or of all modalities (feature form).
+        reinforced (`tuple[str, ...]`, *optional*):
+            Names of the modalities that a fused weight vector reinforces. Defaults to `("video",)` in the audio-video form
+            (the published parameter count) and to every modality in the feature form. `()` is plain concatenation.
+        selection_pooling (`str`, *optional*, defaults to `"mean"`):
+            How the selected tokens become one vector per source: `"mean"` over the valid steps or the `"last"` valid step.
+        weight_scale (`str`, *optional*, defaults to `"softmax"`):
+            `"softmax"` weights sum to 1 over the n positions of a slot, as published: their mean gain is 1/n. `"mean_one"`
+            multiplies them by n, so that the gain does not depend on n.
+        target_tokens (`str`, *optional*):
+            What a weight vector acts on: the `"input"` tokens of the target or its own `"encoded"` tokens. Defaults to
+            `"input"` in the audio-video form (the convolutional maps) and `"encoded"` in the feature form.
+        initializer_range (`float`, *optional*, defaults to 0.02):
+            Standard deviation of the normal initialisation of the spliced weight's last layer.
+
+    Raises:
+        ValueError: when fields contradict each other; the message names both and the remedy.
+
+    Example:
+
+    ```python
+    >>> from modeling_tacfn import TacfnConfig, TacfnModel
+
+    >>> config = TacfnConfig(feature_sizes={"text": 300, "audio": 74, "vision": 35}, hidden_size=40, num_labels=4)
+    >>> model = TacfnModel(config)
+    >>> model.num_parameters()
+    342047
+
+    ```"""
+
+    model_type = "tacfn"
+
+    audio_coefficients: int = 13
+    audio_channels: list[int] | tuple[int, ...] = (32, 32, 64)
+    audio_pool_size: int = 8
+    audio_bins: int = 26
+    audio_dropout: float = 0.2
+    video_stem_channels: int = 64
+    video_widths: list[int] | tuple[int, ...] = (128, 256, 512, 1024)
+    video_depths: list[int] | tuple[int, ...] = (3, 4, 6, 3)
+    video_cardinality: int = 32
+
+    feature_sizes: dict[str, int] | None = None
+    static_features: list[str] | tuple[str, ...] = ()
+    spectrogram_features: list[str] | tuple[str, ...] = ()
+    spectrogram_channels: list[int] | tuple[int, ...] = (16, 32, 64, 96)
+    spectrogram_dropout: float = 0.2
+
+    hidden_size: int = 64
+    num_hidden_layers: int = 5
+    num_attention_heads: int = 8
+    intermediate_size: int | None = None
+    attention_dropout: float = 0.1
+    activation_dropout: float = 0.1
+    hidden_dropout: float = 0.1
+    embedding_dropout: float = 0.3
+    classifier_dropout: float = 0.4
+
+    reinforced: list[str] | tuple[str, ...] | None = None
+    selection_pooling: Literal["mean", "last"] = "mean"
+    weight_scale: Literal["softmax", "mean_one"] = "softmax"
+    target_tokens: Literal["input", "encoded"] | None = None
+    initializer_range: float = 0.02
+
+    def __post_init__(self, **kwargs):
+        if self.id2label is None and kwargs.get("num_labels") is None:
+            self.id2label = dict(enumerate(RAVDESS_LABELS))
+        if self.id2label is not None and self.label2id is None:
+            self.label2id = {name: int(index) for index, name in self.id2label.items()}
+        self.feature_sizes = dict(self.feature_sizes or {})
+        if self.intermediate_size is None:
+            self.intermediate_size = 4 * self.hidden_size
+        if self.reinforced is None:
+            self.reinforced = self.modalities if self.feature_sizes else ("video",)
+        if self.target_tokens is None:
+            self.target_tokens = "encoded" if self.feature_sizes else "input"
+        super().__post_init__(**kwargs)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """`tuple[str, ...]`: names of the inputs, in the order in which the classifier sees them."""
+        return tuple(self.feature_sizes) if self.feature_sizes else ("video", "audio")
+
+    def validate_architecture(self):
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"`hidden_size` must be a multiple of `num_attention_heads`, got {self.hidden_size} and "
+                f"{self.num_attention_heads}; change one of them."
+            )
+        for field in ("reinforced", "static_features", "spectrogram_features"):
+            unknown = sorted(set(getattr(self, field) or ()) - set(self.modalities))
+            if unknown:
+                raise ValueError(
+                    f"`{field}` names {unknown}, but the modalities are {list(self.modalities)}; use those names."
+                )
+        both = sorted(set(self.static_features) & set(self.spectrogram_features))
+        if both:
+            raise ValueError(f"{both} cannot be in both `static_features` and `spectrogram_features`; keep one.")
+        if self.feature_sizes:
+            return
+        if self.target_tokens == "encoded":
+            raise ValueError(
+                '`target_tokens="encoded"` belongs to the feature form; give `feature_sizes`, or use "input".'
+            )
+        if len(self.audio_channels) != 3 or self.audio_channels[-1] != self.hidden_size:
+            raise ValueError(
+                f"`audio_channels` must be three sizes ending in `hidden_size` ({self.hidden_size}), got {list(self.audio_channels)}."
+            )
+        if len(self.video_widths) != len(self.video_depths):
+            raise ValueError(
+                f"`video_widths` and `video_depths` need one entry per stage, got {list(self.video_widths)} and "
+                f"{list(self.video_depths)}."
+            )
+        odd = [width for width in self.video_widths if width % self.video_cardinality]
+        if odd:
+            raise ValueError(
+                f"`video_widths` must be multiples of `video_cardinality` ({self.video_cardinality}), got {odd}."
+            )
+
+
+__all__ = ["TacfnConfig"]

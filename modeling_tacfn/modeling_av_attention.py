@@ -1,0 +1,117 @@
+"""The pre-LN Transformer encoder by which a modality selects its own useful features (TACFN, CFN-SR)."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+
+def eager_attention_forward(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
+    """Plain attention that also returns its weights `(batch, heads, steps, steps)`."""
+    scores = query @ key.transpose(-1, -2) * scaling
+    if attention_mask is not None:
+        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
+    weights = nn.functional.dropout(scores.softmax(-1), p=dropout, training=module.training)
+    return (weights @ value).transpose(1, 2).contiguous(), weights
+
+
+def sinusoidal_positions(steps: int, size: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Table `(steps, size)`: sines then cosines, positions from 1, as in fairseq and MulT."""
+    half = size // 2
+    frequency = torch.exp(torch.arange(half, device=device) * (-math.log(10000) / max(half - 1, 1)))
+    angle = torch.arange(1, steps + 1, device=device)[:, None] * frequency
+    table = torch.cat([angle.sin(), angle.cos()], dim=1)
+    return nn.functional.pad(table, (0, size - 2 * half)).to(dtype)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with the attention function that `config._attn_implementation` names."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.head_size = config.hidden_size // config.num_attention_heads
+        self.scaling = self.head_size**-0.5
+        self.is_causal = False
+        self.query = nn.Linear(config.hidden_size, config.hidden_size)
+        self.key = nn.Linear(config.hidden_size, config.hidden_size)
+        self.value = nn.Linear(config.hidden_size, config.hidden_size)
+        self.output = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden_states, attention_mask=None, **kwargs):
+        batch, steps, _ = hidden_states.shape
+        heads = (batch, steps, -1, self.head_size)
+        query = self.query(hidden_states).view(heads).transpose(1, 2)  # (batch, heads, steps, head_size)
+        key = self.key(hidden_states).view(heads).transpose(1, 2)
+        value = self.value(hidden_states).view(heads).transpose(1, 2)
+        attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
+            self.config._attn_implementation, eager_attention_forward
+        )
+        context, weights = attention(
+            self,
+            query,
+            key,
+            value,
+            attention_mask,
+            scaling=self.scaling,
+            dropout=self.config.attention_dropout if self.training else 0.0,
+            **kwargs,
+        )
+        return self.output(context.reshape(batch, steps, -1)), weights
+
+
+class EncoderLayer(GradientCheckpointingLayer):
+    """Self-attention then feed-forward, each after a layer norm and added to its input."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(config.hidden_size)
+        self.attention = SelfAttention(config)
+        self.feed_forward_norm = nn.LayerNorm(config.hidden_size)
+        self.expand = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.contract = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.activation_dropout = nn.Dropout(config.activation_dropout)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+
+    def forward(self, hidden_states, attention_mask=None, **kwargs):
+        attended, _ = self.attention(self.attention_norm(hidden_states), attention_mask, **kwargs)
+        hidden_states = hidden_states + self.dropout(attended)
+        expanded = nn.functional.relu(self.expand(self.feed_forward_norm(hidden_states)))
+        return hidden_states + self.dropout(self.contract(self.activation_dropout(expanded)))
+
+
+class SelectionEncoder(nn.Module):
+    """
+    A stack of encoder layers over the tokens of one modality.
+
+    Args:
+        config: gives the sizes (`hidden_size`, `num_hidden_layers`, `num_attention_heads`, …) and dropouts.
+        has_positions (`bool`, *optional*, defaults to `True`): whether tokens are ordered in time. Units are not.
+    """
+
+    def __init__(self, config, has_positions: bool = True):
+        super().__init__()
+        self.scale = math.sqrt(config.hidden_size)
+        self.has_positions = has_positions
+        self.dropout = nn.Dropout(config.embedding_dropout)
+        self.layers = nn.ModuleList([EncoderLayer(config) for _ in range(config.num_hidden_layers)])
+        self.norm = nn.LayerNorm(config.hidden_size) if config.num_hidden_layers else nn.Identity()
+
+    def forward(self, tokens: torch.Tensor, mask: torch.Tensor | None, **kwargs) -> torch.Tensor:
+        """Select among `tokens` `(batch, steps, hidden_size)`; `mask` `(batch, steps)` is 1 for real steps."""
+        if not self.layers:
+            return tokens
+        hidden_states = self.scale * tokens
+        if self.has_positions:
+            hidden_states = hidden_states + sinusoidal_positions(*tokens.shape[1:], tokens.device, tokens.dtype)
+        hidden_states = self.dropout(hidden_states)
+        attention_mask = None
+        if mask is not None:
+            # A clip without this modality attends to its padding: finite numbers, which the pooling then drops.
+            attention_mask = (mask | ~mask.any(1, keepdim=True))[:, None, None, :].expand(-1, -1, mask.shape[1], -1)
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, attention_mask, **kwargs)
+        return self.norm(hidden_states)

@@ -1,0 +1,82 @@
+"""Audio encoders: the MFCC CNN of CFN-SR and TACFN, and a small log-mel CNN (ours). Padding never changes an answer."""
+
+import torch
+from torch import nn
+
+from .modeling_av_common import prefix_mask
+
+
+class MfccEncoder(nn.Module):
+    """
+    The 1-D CNN of CFN-SR (its released `mfcc_cnn.py`) with lengths: `(batch, steps, coefficients)` → `(batch, P, channels)`.
+
+    Two convolutions of kernel 7 with padding 2 each lose 2 steps, the pooling keeps whole windows only, the last
+    convolution keeps the length: `P = (steps - 4) // pool_size`, 26 for 212 steps. A clip shorter than one window is read as
+    if silence followed it.
+    """
+
+    def __init__(self, coefficients: int, channels, pool_size: int, dropout: float):
+        super().__init__()
+        first, second, third = channels
+        self.pool_size = pool_size
+        self.conv1 = nn.Conv1d(coefficients, first, 7, padding=2)
+        self.norm1 = nn.BatchNorm1d(first)
+        self.conv2 = nn.Conv1d(first, second, 7, padding=2)
+        self.norm2 = nn.BatchNorm1d(second)
+        self.conv3 = nn.Conv1d(second, third, 5, padding=2)
+        self.norm3 = nn.BatchNorm1d(third)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, input_features: torch.Tensor, audio_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the map `(batch, P, channels)` and the number of real steps of each clip `(batch,)`."""
+        shortest = self.pool_size + 4
+        lengths = audio_mask.sum(1)
+        lengths = torch.where(lengths > 0, lengths.clamp(min=shortest), lengths)
+        hidden = (input_features * audio_mask.unsqueeze(-1).to(input_features.dtype)).transpose(1, 2)
+        hidden = nn.functional.pad(hidden, (0, max(0, shortest - hidden.shape[-1])))
+        hidden = self.norm1(nn.functional.relu(self.conv1(hidden)))
+        hidden = zero_padding(hidden, (lengths - 2).clamp(min=0))
+        hidden = nn.functional.relu(self.conv2(hidden))
+        hidden = self.norm2(nn.functional.max_pool1d(hidden, self.pool_size))
+        lengths = (lengths - 4).clamp(min=0) // self.pool_size
+        hidden = zero_padding(self.dropout(hidden), lengths)
+        hidden = self.norm3(nn.functional.relu(self.conv3(hidden)))
+        return zero_padding(hidden, lengths).transpose(1, 2), lengths
+
+
+class SpectrogramEncoder(nn.Module):
+    """
+    Stride-2 3x3 convolutions over time and mel bins, then a linear map of each step's channels and bins to one token.
+
+    Ours, because a log-mel front end tells emotions apart better than MFCC through a linear projection does:
+    `(batch, steps, mel_bins)` → `(batch, ceil(steps / 2^blocks), hidden_size)`.
+    """
+
+    def __init__(self, mel_bins: int, channels, hidden_size: int, dropout: float):
+        super().__init__()
+        sizes = (1, *channels)
+        self.convolutions = nn.ModuleList(
+            [nn.Conv2d(sizes[i], sizes[i + 1], 3, stride=2, padding=1, bias=False) for i in range(len(channels))]
+        )
+        self.norms = nn.ModuleList([nn.BatchNorm2d(size) for size in channels])
+        for _ in channels:
+            mel_bins = -(-mel_bins // 2)
+        self.dropout = nn.Dropout(dropout)
+        self.projection = nn.Linear(channels[-1] * mel_bins, hidden_size)
+
+    def forward(self, spectrogram: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the tokens and their mask `(batch, P)`."""
+        lengths = mask.sum(1)
+        hidden = spectrogram.unsqueeze(1)  # (batch, 1, steps, mel_bins)
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            hidden = hidden * prefix_mask(lengths, hidden.shape[2])[:, None, :, None].to(hidden.dtype)
+            hidden = nn.functional.relu(norm(convolution(hidden)))
+            lengths = (lengths + 1) // 2
+        mask = prefix_mask(lengths, hidden.shape[2])
+        tokens = self.projection(self.dropout(hidden.transpose(1, 2).flatten(2)))
+        return tokens * mask.unsqueeze(-1).to(tokens.dtype), mask
+
+
+def zero_padding(hidden: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Zero the steps of `hidden` `(batch, channels, steps)` after each clip's length, as its own end would be padded."""
+    return hidden * prefix_mask(lengths, hidden.shape[-1])[:, None].to(hidden.dtype)

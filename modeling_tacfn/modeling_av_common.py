@@ -1,0 +1,154 @@
+"""What every network of this package shares: the output, masks and masked pooling, the loss, the initialisation."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+
+@dataclass
+class AudioVideoOutput(ModelOutput):
+    """
+    What a network of this package returns.
+
+    Args:
+        loss (`torch.FloatTensor` of shape `(1,)`, *optional*):
+            Mean classification loss, when `labels` were given.
+        logits (`torch.FloatTensor` of shape `(batch_size, num_labels)`):
+            Scores before softmax (or before the sigmoid when the labels are independent yes/no questions).
+        pooler_output (`torch.FloatTensor` of shape `(batch_size, pooled_size)`):
+            The fused vector of each clip, as the classifier sees it.
+        weight_vectors (`dict[str, torch.FloatTensor]`, *optional*):
+            For each reinforced modality its fused weight vector: `(batch_size, slots, height, width)` for video,
+            `(batch_size, steps)` for a sequence, `(batch_size, units)` for a static feature. Padding has weight 0.
+        hidden_states (`tuple[torch.FloatTensor]`, *optional*):
+            Tokens after each layer of the selection encoders, one encoder after the other.
+        attentions (`tuple[torch.FloatTensor]`, *optional*):
+            Attention weights `(batch_size, heads, steps, steps)` of those layers; eager attention only.
+    """
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    pooler_output: torch.FloatTensor | None = None
+    weight_vectors: dict[str, torch.FloatTensor] | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+def full_mask(values: torch.Tensor) -> torch.Tensor:
+    """The mask `(batch, steps)` of values `(batch, steps, ...)` that hold no padding."""
+    return torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
+
+
+def prefix_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
+    """Mask `(batch, size)` whose first `lengths[b]` steps are real."""
+    return torch.arange(size, device=lengths.device) < lengths[:, None]
+
+
+def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean of `values` `(batch, steps, size)` over real steps; zeros for a clip that has none."""
+    weights = mask.unsqueeze(-1).to(values.dtype)
+    return (values * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+def last_step(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The last real step of `values` `(batch, steps, size)`; zeros for a clip that has none."""
+    steps = torch.arange(values.shape[1], device=values.device)
+    last = torch.where(mask, steps, -1).amax(1)
+    chosen = (steps == last[:, None]).to(values.dtype)
+    return torch.einsum("bs,bsd->bd", chosen, values)
+
+
+def masked_softmax(scores: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """Softmax over the last dimension; masked positions, and all positions of an absent modality, get 0."""
+    if mask is None:
+        return scores.softmax(-1)
+    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    return scores.softmax(-1) * mask.to(scores.dtype)
+
+
+def adaptive_bins(values: torch.Tensor, lengths: torch.Tensor, bins: int) -> torch.Tensor:
+    """
+    Average the first `lengths[b]` steps of `values` `(batch, steps, size)` into `(batch, bins, size)`.
+
+    The bins are those of `nn.AdaptiveAvgPool1d`, for each clip over its own length; an absent clip gives zeros.
+    """
+    bin_index = torch.arange(bins, device=values.device)
+    start = bin_index * lengths[:, None] // bins
+    end = -((-(bin_index + 1) * lengths[:, None]) // bins)  # ceiling
+    steps = torch.arange(values.shape[1], device=values.device)
+    inside = (steps >= start[..., None]) & (steps < end[..., None])
+    weights = inside.to(values.dtype) / (end - start).clamp(min=1)[..., None]
+    return weights @ values
+
+
+def classification_loss(logits: torch.Tensor, labels: torch.Tensor, problem_type: str | None) -> torch.Tensor:
+    """Cross-entropy over K classes (`labels` are indices or, for mixed clips, probabilities), or K yes/no questions."""
+    if problem_type == "multi_label_classification":
+        return nn.functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+    return nn.functional.cross_entropy(logits, labels)
+
+
+def init_audio_video_weights(module: nn.Module, std: float) -> None:
+    """Convolutions as in their papers (Kaiming, fan out), Transformer weights as in MulT (Xavier), unit norms."""
+    if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+        init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if module.bias is not None:
+            init.zeros_(module.bias)
+    elif isinstance(module, nn.Linear):
+        if module.out_features == 1:  # a score per position starts close to uniform weights
+            init.normal_(module.weight, std=std)
+        else:
+            init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            init.zeros_(module.bias)
+    elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
+        init.ones_(module.weight)
+        init.zeros_(module.bias)
+        init.zeros_(module.running_mean)
+        init.ones_(module.running_var)
+        init.zeros_(module.num_batches_tracked)
+    elif isinstance(module, nn.LayerNorm):
+        init.ones_(module.weight)
+        init.zeros_(module.bias)
+    elif isinstance(module, UnitTokens):
+        init.normal_(module.weight, std=1 / math.sqrt(module.weight.shape[-1]))
+        init.normal_(module.bias, std=1 / math.sqrt(module.bias.shape[-1]))
+    elif isinstance(module, Standardize):
+        init.zeros_(module.mean)
+        init.ones_(module.std)
+
+
+class Standardize(nn.Module):
+    """
+    Centre and scale a feature by statistics of the training speakers, kept as persistent buffers so that they travel
+    with the weights. Until `fit` is called it is the identity.
+    """
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("std", torch.ones(size))
+
+    def fit(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+        """Set the statistics, both of shape `(size,)`; a constant feature is only centred."""
+        self.mean.copy_(mean)
+        self.std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return (values - self.mean) / self.std
+
+
+class UnitTokens(nn.Module):
+    """Turn one vector per clip `(batch, units)` into a token per unit `(batch, units, hidden_size)`."""
+
+    def __init__(self, units: int, hidden_size: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(units, hidden_size))
+        self.bias = nn.Parameter(torch.empty(units, hidden_size))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return values.unsqueeze(-1) * self.weight + self.bias

@@ -1,0 +1,87 @@
+"""3-D ResNeXt (Hara et al. 2018, arXiv 1711.09577; shortcut B), the video encoder of TACFN and CFN-SR, with a frame mask."""
+
+import torch
+from torch import nn
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+
+def mask_frames(hidden: torch.Tensor, frame_mask: torch.Tensor | None) -> torch.Tensor:
+    """
+    Zero the padded frames of `hidden` `(batch, channels, frames, height, width)`.
+
+    Done before every layer that looks along time, so that padding is to a clip what the zero padding of a convolution
+    is to its last frame: nothing. `None` means that no frame is padding.
+    """
+    if frame_mask is None:
+        return hidden
+    return hidden * frame_mask[:, None, :, None, None].to(hidden.dtype)
+
+
+class ResNextBlock(GradientCheckpointingLayer):
+    """1x1x1, grouped 3x3x3, 1x1x1 convolutions with a shortcut; gives twice its inner width."""
+
+    def __init__(self, in_channels: int, width: int, stride: int, cardinality: int):
+        super().__init__()
+        out_channels = 2 * width
+        self.conv1 = nn.Conv3d(in_channels, width, 1, bias=False)
+        self.norm1 = nn.BatchNorm3d(width)
+        self.conv2 = nn.Conv3d(width, width, 3, stride=stride, padding=1, groups=cardinality, bias=False)
+        self.norm2 = nn.BatchNorm3d(width)
+        self.conv3 = nn.Conv3d(width, out_channels, 1, bias=False)
+        self.norm3 = nn.BatchNorm3d(out_channels)
+        self.shortcut = None
+        if stride != 1 or in_channels != out_channels:
+            self.shortcut = nn.Sequential(
+                nn.Conv3d(in_channels, out_channels, 1, stride=stride, bias=False), nn.BatchNorm3d(out_channels)
+            )
+
+    def forward(self, hidden: torch.Tensor, frame_mask: torch.Tensor | None = None) -> torch.Tensor:
+        residual = hidden if self.shortcut is None else self.shortcut(hidden)
+        hidden = nn.functional.relu(self.norm1(self.conv1(hidden)))
+        hidden = nn.functional.relu(self.norm2(self.conv2(mask_frames(hidden, frame_mask))))
+        return nn.functional.relu(self.norm3(self.conv3(hidden)) + residual)
+
+
+class ResNext3d(nn.Module):
+    """
+    The convolutional part of the network: `(batch, frames, 3, height, width)` → `(batch, slots, h, w, 2 * widths[-1])`.
+
+    Time is halved by the stem's pooling and by every stage but the first: 30 frames of 224x224 give 2 slots of 7x7.
+    Any number of frames and any size are accepted.
+    """
+
+    def __init__(self, stem_channels: int, widths, depths, cardinality: int):
+        super().__init__()
+        self.stem = nn.Conv3d(3, stem_channels, 7, stride=(1, 2, 2), padding=3, bias=False)
+        self.stem_norm = nn.BatchNorm3d(stem_channels)
+        self.stages = nn.ModuleList()
+        channels = stem_channels
+        for index, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+            stage = nn.ModuleList()
+            for block in range(depth):
+                stride = 2 if index > 0 and block == 0 else 1
+                stage.append(ResNextBlock(channels, width, stride, cardinality))
+                channels = 2 * width
+            self.stages.append(stage)
+
+    def forward(
+        self, pixel_values_videos: torch.Tensor, video_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the map and the mask of its time slots `(batch, slots)`; a slot is real if its centre frame is."""
+        hidden = pixel_values_videos.transpose(1, 2)  # (batch, 3, frames, height, width)
+        # oneDNN and cuDNN run 3-D convolutions 1.4 to 1.6 times faster with channels last.
+        hidden = hidden.contiguous(memory_format=torch.channels_last_3d)
+        masks = [video_mask]
+        for _ in self.stages:  # the stem's pooling and every stage but the first halve time
+            masks.append(masks[-1][:, ::2])
+        slot_mask = masks[-1]
+        if not torch.compiler.is_compiling() and bool(video_mask.all()):
+            masks = [None] * len(masks)
+        hidden = nn.functional.relu(self.stem_norm(self.stem(mask_frames(hidden, masks[0]))))
+        # After the ReLU a zeroed frame never wins a maximum over a real one, so it equals the pooling's own padding.
+        hidden = nn.functional.max_pool3d(mask_frames(hidden, masks[0]), 3, stride=2, padding=1)
+        for index, stage in enumerate(self.stages):
+            for block, layer in enumerate(stage):
+                is_before_stride = index > 0 and block == 0
+                hidden = layer(hidden, masks[index] if is_before_stride else masks[index + 1])
+        return mask_frames(hidden, masks[-1]).permute(0, 2, 3, 4, 1), slot_mask
