@@ -1,0 +1,216 @@
+"""Second pass over a media file: decode what the scan planned and keep the chosen frames and the sound."""
+
+import numpy as np
+from scipy.signal import resample_poly
+
+MAX_PIXELS_PER_FRAME = 8192 * 8192
+# Time stamps of live recordings jitter; only a larger jump is a real hole in the sound.
+SOUND_GAP_SECONDS = 0.04
+
+
+def _decode(av, path: str, span: _Span, num_frames: int | None, with_audio: bool) -> tuple[Clip, int]:
+    """Decode what the scan planned; num_frames 0 leaves the pictures out."""
+    with _open(av, path) as container:
+        frames = sound = None
+        if span.video is not None and num_frames != 0:
+            frames = _FrameCollector(path, container.streams[span.video], span, num_frames)
+        if span.audio is not None and with_audio:
+            sound = _SoundCollector(path, container.streams[span.audio], span)
+        collectors = {c.stream.index: c for c in (frames, sound) if c is not None}
+        damaged = 0
+        try:
+            if span.entry_seconds is not None:
+                container.seek(round(span.entry_seconds * 1e6))
+            for packet in container.demux([c.stream for c in collectors.values()]):
+                if _stamp(packet) is None:
+                    continue
+                try:
+                    collectors[packet.stream.index].feed(packet)
+                except av.FFmpegError:
+                    damaged += 1
+                if all(c.is_full for c in collectors.values()):
+                    break
+        except av.FFmpegError:
+            damaged += 1
+        for collector in collectors.values():
+            try:
+                collector.finish()
+            except av.FFmpegError:
+                damaged += 1
+    pictures, frame_seconds, size = frames.result() if frames else (None, None, None)
+    waveform, rate = sound.result(is_padded=span.video is not None) if sound else (None, None)
+    if pictures is None and waveform is None:
+        raise MediaError(f"{path}: expected pictures or sound, but nothing of it can be decoded; get another copy.")
+    seconds = span.end - span.start if span.video is not None else len(waveform) / rate
+    return Clip(path, pictures, frame_seconds, waveform, rate, seconds, size), damaged
+
+
+def _spread(seconds: np.ndarray, num_frames: int | None, start: float, end: float) -> np.ndarray:
+    """Indices of the frames shown at the midpoints of equal parts of the span, none twice."""
+    if num_frames is None or num_frames >= len(seconds):
+        return np.arange(len(seconds))
+    midpoints = start + (np.arange(num_frames) + 0.5) * (end - start) / num_frames
+    chosen = np.clip(np.searchsorted(seconds, midpoints + 1e-6, side="right") - 1, 0, None)
+    # Where a frame is held long (variable frame rate) its neighbours are taken instead of repeating it.
+    steps = np.arange(num_frames)
+    chosen = np.maximum.accumulate(chosen - steps) + steps
+    return np.minimum(chosen, len(seconds) - num_frames + steps)
+
+
+class _FrameCollector:
+    """Decodes only the groups of pictures that hold a chosen frame, and converts only the chosen frames."""
+
+    def __init__(self, path: str, stream, span: _Span, num_frames: int | None):
+        self.stream, self.zero, self.start = stream, span.zero, span.start
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if width * height > MAX_PIXELS_PER_FRAME:
+            raise MediaError(
+                f"{path}: frames of {width}x{height} pixels, at most {MAX_PIXELS_PER_FRAME} pixels a frame are "
+                f"decoded; make the video smaller with `ffmpeg -i <in> -vf scale=1280:-2 <out>.mp4`."
+            )
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS_PER_FRAME)}
+        stream.thread_type = "AUTO"
+        seconds = np.unique([packet.seconds for packet in span.video_packets])
+        inside = seconds[(seconds >= span.start - 1e-6) & (seconds < span.end - 1e-6)]
+        if len(inside) == 0:  # the window lies between two frames: what is on the screen then
+            inside = seconds[[max(np.searchsorted(seconds, span.start, side="right") - 1, 0)]]
+        self.targets = inside[_spread(inside, num_frames, span.start, span.end)]
+        _check_bytes(path, len(self.targets) * width * height * 3.0, f"{len(self.targets)} frames")
+        self.needed = self._needed_stamps(span.video_packets, set(self.targets))
+        self.images, self.seconds = [], []
+        self.next_target = 0
+        self.last_frame = None
+        self.is_decoding = False
+
+    @staticmethod
+    def _needed_stamps(packets: list[_Packet], chosen: set[float]) -> set[int]:
+        """Packets from the keyframe before each chosen frame up to the frame itself, in decoding order."""
+        needed, keyframe, before = set(), 0, 0
+        for index, packet in enumerate(packets):
+            if packet.is_keyframe:
+                keyframe, before = index, keyframe
+            if packet.seconds in chosen:
+                # Frames shown before their keyframe refer to the group of pictures before it.
+                first = before if packet.seconds < packets[keyframe].seconds else keyframe
+                needed.update(range(first, index + 1))
+        return {packets[index].stamp for index in needed}
+
+    @property
+    def is_full(self) -> bool:
+        return self.next_target >= len(self.targets)
+
+    def feed(self, packet):
+        if self.is_full:
+            return
+        if _stamp(packet) in self.needed or packet.is_discard:
+            self.is_decoding = True
+            self._take(self.stream.decode(packet))
+        elif self.is_decoding:
+            self.is_decoding = False
+            self._take(self.stream.decode(None))
+            self.stream.codec_context.flush_buffers()
+
+    def finish(self):
+        if not self.is_full:
+            self._take(self.stream.decode(None))
+        if not self.is_full and self.last_frame is not None:
+            self._keep(self.last_frame)
+
+    def _take(self, frames):
+        for frame in frames:
+            if frame.time is None or self.is_full:
+                continue
+            seconds = frame.time - self.zero
+            if seconds < self.targets[self.next_target] - 1e-6:
+                self.last_frame = frame
+                continue
+            self._keep(frame)
+            while not self.is_full and self.targets[self.next_target] <= seconds + 1e-6:
+                self.next_target += 1
+
+    def _keep(self, frame):
+        self.last_frame = None
+        aspect = frame.sample_aspect_ratio if hasattr(frame, "sample_aspect_ratio") else None
+        aspect = float(aspect or self.stream.sample_aspect_ratio or 1)
+        width, height = frame.width, frame.height
+        if aspect != 1 and 0.5 <= aspect <= 2:  # pixels that are not square would distort faces
+            width = max(1, round(width * aspect))
+        image = frame.to_ndarray(format="rgb24", width=width, height=height)
+        image = np.rot90(image, round(frame.rotation / 90))
+        if self.images and image.shape != self.images[0].shape:  # webcams may change their size while recording
+            height, width = self.images[0].shape[:2]
+            image = frame.to_ndarray(format="rgb24", width=width, height=height)
+        self.images.append(image)
+        self.seconds.append(max(frame.time - self.zero - self.start, 0.0))
+
+    def result(self):
+        if not self.images:
+            return None, None, None
+        height, width = self.images[0].shape[:2]
+        return np.stack(self.images), np.array(self.seconds), (width, height)
+
+
+class _SoundCollector:
+    """Puts decoded sound where its time stamps say, so that it covers the span to the sample."""
+
+    def __init__(self, path: str, stream, span: _Span):
+        self.path, self.stream, self.start, self.end = path, stream, span.start + span.zero, span.end + span.zero
+        self.waveform = None
+        self.rate = 0
+        self.cursor = None
+        self.filled = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self.waveform is not None and self.cursor >= len(self.waveform)
+
+    def feed(self, packet):
+        if not self.is_full:
+            self._take(self.stream.decode(packet))
+
+    def finish(self):
+        if not self.is_full:
+            self._take(self.stream.decode(None))
+
+    def _take(self, frames):
+        for frame in frames:
+            samples = _mono(frame)
+            if self.waveform is None:
+                self.rate = frame.sample_rate
+                length = max(1, round((self.end - self.start) * self.rate))
+                _check_bytes(self.path, length * 4.0, "the sound")
+                self.waveform = np.zeros(length, np.float32)
+            elif frame.sample_rate != self.rate:
+                samples = resample(samples, frame.sample_rate, self.rate)
+            position = self.cursor or 0
+            if frame.time is not None:
+                stamped = round((frame.time - self.start) * self.rate)
+                if self.cursor is None or abs(stamped - self.cursor) > SOUND_GAP_SECONDS * self.rate:
+                    position = stamped
+            self.cursor = position + len(samples)
+            first, last = max(position, 0), min(self.cursor, len(self.waveform))
+            if first < last:
+                self.waveform[first:last] = samples[first - position : last - position]
+                self.filled = max(self.filled, last)
+
+    def result(self, is_padded: bool):
+        if self.waveform is None or (self.filled == 0 and not is_padded):
+            return None, None
+        return _clean(self.waveform if is_padded else self.waveform[: self.filled]), self.rate
+
+
+def _mono(frame) -> np.ndarray:
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    mono = samples.mean(axis=0, dtype=np.float32 if samples.dtype.kind == "f" else np.float64)
+    if samples.dtype.kind == "u":
+        mono = (mono - 128) / 128
+    elif samples.dtype.kind == "i":
+        mono = mono / -float(np.iinfo(samples.dtype).min)
+    return mono.astype(np.float32, copy=False)
+def _clean(samples: np.ndarray) -> np.ndarray:
+    """Replace what is not a number by silence and bound the rest."""
+    return np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1.0, 1.0).astype(np.float32, copy=False)
+
+

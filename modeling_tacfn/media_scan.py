@@ -1,0 +1,158 @@
+"""First pass over a media file: packets without decoding, to learn its tracks, its span and when frames are shown."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MAX_CLIP_BYTES = 4 * 1024**3
+# Only real containers: playlists (hls, concat, dash) would let a file open other files, text and images are no clips.
+CONTAINERS = (
+    "mov,mp4,m4a,3gp,matroska,webm,flv,avi,mpeg,mpegts,asf,ogg,wav,w64,flac,mp3,aac,aiff,au,caf,amr,ac3,dv,mxf"
+)
+# Formats whose header announces a duration; elsewhere it is an estimate from the bit rate.
+CONTAINERS_WITH_DURATION = ("mov", "matroska", "flv", "avi")
+# Sound packets are stored beside pictures of about the same time, and some codecs need the packet before.
+SEEK_MARGIN_SECONDS = 0.5
+
+
+class MediaError(ValueError):
+    """A media file cannot be read; the message holds its path, what was expected, what came, and a remedy."""
+
+
+class NoVideoError(MediaError):
+    """Pictures were asked for and the file has none."""
+
+
+class NoAudioError(MediaError):
+    """Sound was asked for and the file has none."""
+
+
+@dataclass
+class _Packet:
+    seconds: float  # presentation time, counted from the start of the recording
+    duration: float  # 0 where the container does not say
+    stamp: int  # names the packet when the file is read again
+    is_keyframe: bool
+
+
+@dataclass
+class _Span:
+    """What the first pass over a file learns."""
+
+    video: int | None  # stream index
+    audio: int | None
+    zero: float  # presentation time of the start of the recording
+    start: float
+    end: float
+    entry_seconds: float | None  # where to enter the file; None = at its beginning
+    video_packets: list[_Packet]
+    reached_seconds: float
+    announced_seconds: float | None  # only if the file is shorter than its header says
+
+
+def _open(av, path: str):
+    return av.open(path, options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"})
+
+
+def _stamp(packet) -> int | None:
+    return packet.pts if packet.pts is not None else packet.dts
+
+
+def _scan(av, path: str, with_video: bool, with_audio: bool, start: float, end: float | None) -> _Span:
+    """Learn from the packets, without decoding, which tracks there are, what they cover and when frames are shown."""
+    with _open(av, path) as container:
+        attached = av.stream.Disposition.attached_pic  # cover art of a song is not a video
+        pictures = [s for s in container.streams.video if s.codec_context and not s.disposition & attached]
+        sounds = [s for s in container.streams.audio if s.codec_context]
+        # The video is scanned even when only the sound is wanted: it defines the span.
+        streams = pictures[:1] + sounds[:1]
+        zero = next((float(s.start_time * s.time_base) for s in streams if s.start_time is not None), 0.0)
+        entry = start + zero - SEEK_MARGIN_SECONDS if start > SEEK_MARGIN_SECONDS else None
+        packets = _demux(av, container, streams, zero, entry, end)
+        main = next((s for s in streams if packets[s.index]), None)
+        if entry is not None and (main is None or packets[main.index][0].seconds > start):
+            entry = None
+        announced = _announced_seconds(container, streams, zero)
+    if entry is None and start > SEEK_MARGIN_SECONDS:
+        with _open(av, path) as container:
+            streams = [container.streams[s.index] for s in streams]
+            packets = _demux(av, container, streams, zero, None, end)
+            main = next((s for s in streams if packets[s.index]), None)
+    video = pictures[0].index if pictures and packets[pictures[0].index] else None
+    audio = sounds[0].index if sounds and packets[sounds[0].index] else None
+    if video is None and audio is None:
+        raise MediaError(f"{path}: expected pictures or sound, but no track of it can be read; get another copy.")
+    if video is None and not with_audio:
+        raise NoVideoError(f"{path}: expected pictures, but it only has sound; give a video file.")
+    if audio is None and not with_video:
+        raise NoAudioError(f"{path}: expected sound, but it has no sound track; give a file with sound.")
+
+    reached = max(_end_seconds(p) for p in packets.values() if p)
+    last = _end_seconds(packets[main.index])
+    if video is not None and len(packets[video]) == 1 and start == 0:
+        last = reached  # a still picture lasts as long as its sound
+    if start >= last:
+        raise _outside(path, start, last)
+    short = announced is not None and reached < announced - max(0.5, 0.02 * announced)
+    if end is not None and end <= last:
+        short, last = False, end
+    return _Span(video, audio, zero, start, last, entry, packets.get(video, []), reached, announced if short else None)
+
+
+def _demux(av, container, streams, zero: float, entry: float | None, end: float | None) -> dict[int, list[_Packet]]:
+    packets = {stream.index: [] for stream in streams}
+    if not streams:
+        return packets
+    waiting = set(packets)
+    try:
+        if entry is not None:
+            container.seek(round(entry * 1e6))
+        for packet in container.demux(streams):
+            if _stamp(packet) is None or packet.is_discard:
+                continue
+            index, base = packet.stream.index, float(packet.time_base)
+            seconds = _stamp(packet) * base - zero
+            packets[index].append(_Packet(seconds, (packet.duration or 0) * base, _stamp(packet), packet.is_keyframe))
+            # Decoding times only grow, and no frame is shown before it is decoded.
+            decoded = (packet.dts if packet.dts is not None else packet.pts) * base - zero
+            if end is not None and decoded >= end:
+                waiting.discard(index)
+                if not waiting or decoded > end + 10:
+                    break
+    except av.FFmpegError:
+        pass  # a file that was cut short ends here; what came before is good
+    return packets
+
+
+def _end_seconds(packets: list[_Packet]) -> float:
+    last = max(packets, key=lambda packet: packet.seconds)
+    if last.duration:
+        return last.seconds + last.duration
+    seconds = np.unique([packet.seconds for packet in packets])
+    return last.seconds + (float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.04)
+
+
+def _announced_seconds(container, streams, zero: float) -> float | None:
+    if not container.format.name.startswith(CONTAINERS_WITH_DURATION):
+        return None
+    lengths = [float((s.duration + (s.start_time or 0)) * s.time_base) for s in streams if s.duration]
+    if not lengths and container.duration:
+        lengths = [(container.duration + (container.start_time or 0)) / 1e6]
+    return max(lengths) - zero if lengths else None
+
+
+def _outside(path: str, start: float, length: float) -> MediaError:
+    return MediaError(
+        f"{path}: the window starts at {start:.3f} s, but the recording lasts {length:.3f} s; "
+        f"choose start_seconds below that."
+    )
+
+
+def _check_bytes(path: str, num_bytes: float, what: str):
+    if num_bytes > MAX_CLIP_BYTES:
+        raise MediaError(
+            f"{path}: {what} would take {num_bytes / 1024**3:.1f} GiB of memory, at most {MAX_CLIP_BYTES / 1024**3:.0f} "
+            f"are allowed; read it in parts with start_seconds and end_seconds, or ask for fewer frames."
+        )
+
+
