@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import resample_poly
 
+from .media_decode import clean, decode, resample
+from .media_scan import MediaError, NoAudioError, NoVideoError, check_bytes, outside, scan
+
+
+__all__ = ["Clip", "MediaError", "NoAudioError", "NoVideoError", "read_audio", "read_clip", "resample"]
 
 SOUNDFILE_SUFFIXES = (".wav", ".flac")
 
@@ -85,8 +89,8 @@ def read_clip(
             return Clip(path, None, None, *sound, len(sound[0]) / sound[1], None)
     av = _import_av()
     try:
-        span = _scan(av, path, with_video, with_audio, start, end)
-        clip, damaged = _decode(av, path, span, num_frames if with_video else 0, with_audio)
+        span = scan(av, path, with_video, with_audio, start, end)
+        pictures, sound, damaged = decode(av, path, span, num_frames if with_video else 0, with_audio)
     except av.FFmpegError as error:
         raise MediaError(
             f"{path}: expected an audio or video file, but it cannot be opened ({error.strerror or error}). It is cut "
@@ -99,7 +103,12 @@ def read_clip(
         )
     if damaged:
         warnings.warn(f"{path}: {damaged} damaged packets were left out.", stacklevel=2)
-    return clip
+    frames, frame_seconds, source_size = pictures or (None, None, None)
+    waveform, sampling_rate = sound or (None, None)
+    if frames is None and waveform is None:
+        raise MediaError(f"{path}: expected pictures or sound, but nothing of it can be decoded; get another copy.")
+    seconds = span.end - span.start if span.video is not None else len(waveform) / sampling_rate
+    return Clip(path, frames, frame_seconds, waveform, sampling_rate, seconds, source_size)
 
 
 def read_audio(path, start_seconds: float | None = None, end_seconds: float | None = None) -> tuple[np.ndarray, int]:
@@ -119,35 +128,6 @@ def read_audio(path, start_seconds: float | None = None, end_seconds: float | No
     """
     clip = read_clip(path, with_video=False, start_seconds=start_seconds, end_seconds=end_seconds)
     return clip.waveform, clip.sampling_rate
-
-
-def resample(waveform: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:
-    """Change the sampling rate of a mono waveform with a polyphase filter.
-
-    Args:
-        waveform (`np.ndarray` of shape `(num_samples,)`): mono sound.
-        source_rate (`int`): its rate in Hz.
-        target_rate (`int`): the wanted rate in Hz.
-
-    Returns:
-        `np.ndarray`: float32 of shape `(round(num_samples * target_rate / source_rate),)`.
-
-    Raises:
-        `ValueError`: the waveform is not one-dimensional or a rate is not a positive whole number.
-    """
-    waveform = np.asarray(waveform, dtype=np.float32)
-    if waveform.ndim != 1:
-        raise ValueError(f"Expected a mono waveform of shape (num_samples,), received shape {waveform.shape}.")
-    for name, rate in (("source_rate", source_rate), ("target_rate", target_rate)):
-        if int(rate) != rate or rate <= 0:
-            raise ValueError(f"{name} must be a positive whole number of Hz, received {rate!r}.")
-    source_rate, target_rate = int(source_rate), int(target_rate)
-    if source_rate == target_rate or waveform.size == 0:
-        return waveform.copy()
-    divisor = math.gcd(source_rate, target_rate)
-    resampled = resample_poly(waveform, target_rate // divisor, source_rate // divisor).astype(np.float32, copy=False)
-    length = round(len(waveform) * target_rate / source_rate)
-    return np.pad(resampled[:length], (0, max(0, length - len(resampled))))
 
 
 def _import_av():
@@ -191,15 +171,13 @@ def _read_soundfile(path: str, start: float, end: float | None) -> tuple[np.ndar
             rate, length = file.samplerate, file.frames
             first = round(start * rate)
             if first >= max(length, 1):
-                raise _outside(path, start, length / rate)
+                raise outside(path, start, length / rate)
             last = length if end is None else min(round(end * rate), length)
-            _check_bytes(path, (last - first) * file.channels * 4.0, "the sound")
+            check_bytes(path, (last - first) * file.channels * 4.0, "the sound")
             file.seek(first)
             samples = file.read(max(last - first, 1), dtype="float32", always_2d=True)
     except soundfile.SoundFileError:
         return None
     if len(samples) == 0:
         return None
-    return _clean(samples.mean(axis=1)), rate
-
-
+    return clean(samples.mean(axis=1)), rate

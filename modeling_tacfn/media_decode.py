@@ -1,16 +1,21 @@
 """Second pass over a media file: decode what the scan planned and keep the chosen frames and the sound."""
 
+import math
+
 import numpy as np
 from scipy.signal import resample_poly
+
+from .media_scan import MediaError, Packet, Span, check_bytes, open_container, stamp_of
+
 
 MAX_PIXELS_PER_FRAME = 8192 * 8192
 # Time stamps of live recordings jitter; only a larger jump is a real hole in the sound.
 SOUND_GAP_SECONDS = 0.04
 
 
-def _decode(av, path: str, span: _Span, num_frames: int | None, with_audio: bool) -> tuple[Clip, int]:
+def decode(av, path: str, span: Span, num_frames: int | None, with_audio: bool):
     """Decode what the scan planned; num_frames 0 leaves the pictures out."""
-    with _open(av, path) as container:
+    with open_container(av, path) as container:
         frames = sound = None
         if span.video is not None and num_frames != 0:
             frames = _FrameCollector(path, container.streams[span.video], span, num_frames)
@@ -20,9 +25,9 @@ def _decode(av, path: str, span: _Span, num_frames: int | None, with_audio: bool
         damaged = 0
         try:
             if span.entry_seconds is not None:
-                container.seek(round(span.entry_seconds * 1e6))
+                container.seek(round((span.entry_seconds + span.zero) * 1e6))
             for packet in container.demux([c.stream for c in collectors.values()]):
-                if _stamp(packet) is None:
+                if stamp_of(packet) is None:
                     continue
                 try:
                     collectors[packet.stream.index].feed(packet)
@@ -37,12 +42,11 @@ def _decode(av, path: str, span: _Span, num_frames: int | None, with_audio: bool
                 collector.finish()
             except av.FFmpegError:
                 damaged += 1
-    pictures, frame_seconds, size = frames.result() if frames else (None, None, None)
-    waveform, rate = sound.result(is_padded=span.video is not None) if sound else (None, None)
-    if pictures is None and waveform is None:
-        raise MediaError(f"{path}: expected pictures or sound, but nothing of it can be decoded; get another copy.")
-    seconds = span.end - span.start if span.video is not None else len(waveform) / rate
-    return Clip(path, pictures, frame_seconds, waveform, rate, seconds, size), damaged
+    return (
+        frames.result() if frames else None,
+        sound.result(is_padded=span.video is not None) if sound else None,
+        damaged,
+    )
 
 
 def _spread(seconds: np.ndarray, num_frames: int | None, start: float, end: float) -> np.ndarray:
@@ -60,7 +64,7 @@ def _spread(seconds: np.ndarray, num_frames: int | None, start: float, end: floa
 class _FrameCollector:
     """Decodes only the groups of pictures that hold a chosen frame, and converts only the chosen frames."""
 
-    def __init__(self, path: str, stream, span: _Span, num_frames: int | None):
+    def __init__(self, path: str, stream, span: Span, num_frames: int | None):
         self.stream, self.zero, self.start = stream, span.zero, span.start
         width, height = stream.codec_context.width, stream.codec_context.height
         if width * height > MAX_PIXELS_PER_FRAME:
@@ -75,15 +79,15 @@ class _FrameCollector:
         if len(inside) == 0:  # the window lies between two frames: what is on the screen then
             inside = seconds[[max(np.searchsorted(seconds, span.start, side="right") - 1, 0)]]
         self.targets = inside[_spread(inside, num_frames, span.start, span.end)]
-        _check_bytes(path, len(self.targets) * width * height * 3.0, f"{len(self.targets)} frames")
+        check_bytes(path, len(self.targets) * width * height * 3.0, f"{len(self.targets)} frames")
         self.needed = self._needed_stamps(span.video_packets, set(self.targets))
-        self.images, self.seconds = [], []
+        self.images, self.seconds = None, []
         self.next_target = 0
         self.last_frame = None
         self.is_decoding = False
 
     @staticmethod
-    def _needed_stamps(packets: list[_Packet], chosen: set[float]) -> set[int]:
+    def _needed_stamps(packets: list[Packet], chosen: set[float]) -> set[int]:
         """Packets from the keyframe before each chosen frame up to the frame itself, in decoding order."""
         needed, keyframe, before = set(), 0, 0
         for index, packet in enumerate(packets):
@@ -102,7 +106,7 @@ class _FrameCollector:
     def feed(self, packet):
         if self.is_full:
             return
-        if _stamp(packet) in self.needed or packet.is_discard:
+        if stamp_of(packet) in self.needed or packet.is_discard:
             self.is_decoding = True
             self._take(self.stream.decode(packet))
         elif self.is_decoding:
@@ -118,9 +122,9 @@ class _FrameCollector:
 
     def _take(self, frames):
         for frame in frames:
-            if frame.time is None or self.is_full:
+            if frame.pts is None or self.is_full:
                 continue
-            seconds = frame.time - self.zero
+            seconds = self._seconds(frame)
             if seconds < self.targets[self.next_target] - 1e-6:
                 self.last_frame = frame
                 continue
@@ -128,32 +132,36 @@ class _FrameCollector:
             while not self.is_full and self.targets[self.next_target] <= seconds + 1e-6:
                 self.next_target += 1
 
+    def _seconds(self, frame) -> float:
+        # Frames that leave the decoder at its end come without a time base of their own.
+        return frame.pts * float(self.stream.time_base) - self.zero
+
     def _keep(self, frame):
         self.last_frame = None
-        aspect = frame.sample_aspect_ratio if hasattr(frame, "sample_aspect_ratio") else None
-        aspect = float(aspect or self.stream.sample_aspect_ratio or 1)
+        aspect = float(self.stream.sample_aspect_ratio or 1)
         width, height = frame.width, frame.height
         if aspect != 1 and 0.5 <= aspect <= 2:  # pixels that are not square would distort faces
             width = max(1, round(width * aspect))
         image = frame.to_ndarray(format="rgb24", width=width, height=height)
         image = np.rot90(image, round(frame.rotation / 90))
-        if self.images and image.shape != self.images[0].shape:  # webcams may change their size while recording
-            height, width = self.images[0].shape[:2]
-            image = frame.to_ndarray(format="rgb24", width=width, height=height)
-        self.images.append(image)
-        self.seconds.append(max(frame.time - self.zero - self.start, 0.0))
+        if self.images is None:
+            self.images = np.empty((len(self.targets), *image.shape), np.uint8)
+        if image.shape != self.images.shape[1:]:  # webcams may change their size while recording
+            image = frame.to_ndarray(format="rgb24", width=self.images.shape[2], height=self.images.shape[1])
+        self.images[len(self.seconds)] = image
+        self.seconds.append(max(self._seconds(frame) - self.start, 0.0))
 
     def result(self):
-        if not self.images:
-            return None, None, None
-        height, width = self.images[0].shape[:2]
-        return np.stack(self.images), np.array(self.seconds), (width, height)
+        if self.images is None:
+            return None
+        size = (self.images.shape[2], self.images.shape[1])
+        return self.images[: len(self.seconds)], np.array(self.seconds), size
 
 
 class _SoundCollector:
     """Puts decoded sound where its time stamps say, so that it covers the span to the sample."""
 
-    def __init__(self, path: str, stream, span: _Span):
+    def __init__(self, path: str, stream, span: Span):
         self.path, self.stream, self.start, self.end = path, stream, span.start + span.zero, span.end + span.zero
         self.waveform = None
         self.rate = 0
@@ -178,13 +186,13 @@ class _SoundCollector:
             if self.waveform is None:
                 self.rate = frame.sample_rate
                 length = max(1, round((self.end - self.start) * self.rate))
-                _check_bytes(self.path, length * 4.0, "the sound")
+                check_bytes(self.path, length * 4.0, "the sound")
                 self.waveform = np.zeros(length, np.float32)
             elif frame.sample_rate != self.rate:
                 samples = resample(samples, frame.sample_rate, self.rate)
             position = self.cursor or 0
-            if frame.time is not None:
-                stamped = round((frame.time - self.start) * self.rate)
+            if frame.pts is not None:
+                stamped = round((frame.pts * float(frame.time_base or self.stream.time_base) - self.start) * self.rate)
                 if self.cursor is None or abs(stamped - self.cursor) > SOUND_GAP_SECONDS * self.rate:
                     position = stamped
             self.cursor = position + len(samples)
@@ -195,8 +203,8 @@ class _SoundCollector:
 
     def result(self, is_padded: bool):
         if self.waveform is None or (self.filled == 0 and not is_padded):
-            return None, None
-        return _clean(self.waveform if is_padded else self.waveform[: self.filled]), self.rate
+            return None
+        return clean(self.waveform if is_padded else self.waveform[: self.filled]), self.rate
 
 
 def _mono(frame) -> np.ndarray:
@@ -209,8 +217,37 @@ def _mono(frame) -> np.ndarray:
     elif samples.dtype.kind == "i":
         mono = mono / -float(np.iinfo(samples.dtype).min)
     return mono.astype(np.float32, copy=False)
-def _clean(samples: np.ndarray) -> np.ndarray:
+
+
+def resample(waveform: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:
+    """Change the sampling rate of a mono waveform with a polyphase filter.
+
+    Args:
+        waveform (`np.ndarray` of shape `(num_samples,)`): mono sound.
+        source_rate (`int`): its rate in Hz.
+        target_rate (`int`): the wanted rate in Hz.
+
+    Returns:
+        `np.ndarray`: float32 of shape `(round(num_samples * target_rate / source_rate),)`.
+
+    Raises:
+        `ValueError`: the waveform is not one-dimensional or a rate is not a positive whole number.
+    """
+    waveform = np.asarray(waveform, dtype=np.float32)
+    if waveform.ndim != 1:
+        raise ValueError(f"Expected a mono waveform of shape (num_samples,), received shape {waveform.shape}.")
+    for name, rate in (("source_rate", source_rate), ("target_rate", target_rate)):
+        if int(rate) != rate or rate <= 0:
+            raise ValueError(f"{name} must be a positive whole number of Hz, received {rate!r}.")
+    source_rate, target_rate = int(source_rate), int(target_rate)
+    if source_rate == target_rate or waveform.size == 0:
+        return waveform.copy()
+    divisor = math.gcd(source_rate, target_rate)
+    resampled = resample_poly(waveform, target_rate // divisor, source_rate // divisor).astype(np.float32, copy=False)
+    length = round(len(waveform) * target_rate / source_rate)
+    return np.pad(resampled[:length], (0, max(0, length - len(resampled))))
+
+
+def clean(samples: np.ndarray) -> np.ndarray:
     """Replace what is not a number by silence and bound the rest."""
     return np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1.0, 1.0).astype(np.float32, copy=False)
-
-

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+
 MAX_CLIP_BYTES = 4 * 1024**3
 # Only real containers: playlists (hls, concat, dash) would let a file open other files, text and images are no clips.
 CONTAINERS = (
@@ -28,7 +29,7 @@ class NoAudioError(MediaError):
 
 
 @dataclass
-class _Packet:
+class Packet:
     seconds: float  # presentation time, counted from the start of the recording
     duration: float  # 0 where the container does not say
     stamp: int  # names the packet when the file is read again
@@ -36,7 +37,7 @@ class _Packet:
 
 
 @dataclass
-class _Span:
+class Span:
     """What the first pass over a file learns."""
 
     video: int | None  # stream index
@@ -45,41 +46,29 @@ class _Span:
     start: float
     end: float
     entry_seconds: float | None  # where to enter the file; None = at its beginning
-    video_packets: list[_Packet]
+    video_packets: list[Packet]
     reached_seconds: float
     announced_seconds: float | None  # only if the file is shorter than its header says
 
 
-def _open(av, path: str):
+def open_container(av, path: str):
     return av.open(path, options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"})
 
 
-def _stamp(packet) -> int | None:
+def stamp_of(packet) -> int | None:
     return packet.pts if packet.pts is not None else packet.dts
 
 
-def _scan(av, path: str, with_video: bool, with_audio: bool, start: float, end: float | None) -> _Span:
+def scan(av, path: str, with_video: bool, with_audio: bool, start: float, end: float | None) -> Span:
     """Learn from the packets, without decoding, which tracks there are, what they cover and when frames are shown."""
-    with _open(av, path) as container:
-        attached = av.stream.Disposition.attached_pic  # cover art of a song is not a video
-        pictures = [s for s in container.streams.video if s.codec_context and not s.disposition & attached]
-        sounds = [s for s in container.streams.audio if s.codec_context]
-        # The video is scanned even when only the sound is wanted: it defines the span.
-        streams = pictures[:1] + sounds[:1]
-        zero = next((float(s.start_time * s.time_base) for s in streams if s.start_time is not None), 0.0)
-        entry = start + zero - SEEK_MARGIN_SECONDS if start > SEEK_MARGIN_SECONDS else None
-        packets = _demux(av, container, streams, zero, entry, end)
-        main = next((s for s in streams if packets[s.index]), None)
-        if entry is not None and (main is None or packets[main.index][0].seconds > start):
-            entry = None
-        announced = _announced_seconds(container, streams, zero)
-    if entry is None and start > SEEK_MARGIN_SECONDS:
-        with _open(av, path) as container:
-            streams = [container.streams[s.index] for s in streams]
-            packets = _demux(av, container, streams, zero, None, end)
-            main = next((s for s in streams if packets[s.index]), None)
-    video = pictures[0].index if pictures and packets[pictures[0].index] else None
-    audio = sounds[0].index if sounds and packets[sounds[0].index] else None
+    entry = start - SEEK_MARGIN_SECONDS if start > SEEK_MARGIN_SECONDS else None
+    tracks, zero, announced, packets = _scan_from(av, path, entry, end)
+    main = next((index for index in tracks if packets[index]), None)
+    if entry is not None and (main is None or packets[main][0].seconds > start):
+        entry = None  # the index of the file led past the window
+        tracks, zero, announced, packets = _scan_from(av, path, entry, end)
+        main = next((index for index in tracks if packets[index]), None)
+    video, audio = (index if index is not None and packets[index] else None for index in tracks)
     if video is None and audio is None:
         raise MediaError(f"{path}: expected pictures or sound, but no track of it can be read; get another copy.")
     if video is None and not with_audio:
@@ -88,31 +77,44 @@ def _scan(av, path: str, with_video: bool, with_audio: bool, start: float, end: 
         raise NoAudioError(f"{path}: expected sound, but it has no sound track; give a file with sound.")
 
     reached = max(_end_seconds(p) for p in packets.values() if p)
-    last = _end_seconds(packets[main.index])
+    last = _end_seconds(packets[main])
     if video is not None and len(packets[video]) == 1 and start == 0:
         last = reached  # a still picture lasts as long as its sound
     if start >= last:
-        raise _outside(path, start, last)
+        raise outside(path, start, last)
     short = announced is not None and reached < announced - max(0.5, 0.02 * announced)
     if end is not None and end <= last:
         short, last = False, end
-    return _Span(video, audio, zero, start, last, entry, packets.get(video, []), reached, announced if short else None)
+    return Span(video, audio, zero, start, last, entry, packets[video], reached, announced if short else None)
 
 
-def _demux(av, container, streams, zero: float, entry: float | None, end: float | None) -> dict[int, list[_Packet]]:
-    packets = {stream.index: [] for stream in streams}
+def _scan_from(av, path: str, entry: float | None, end: float | None):
+    with open_container(av, path) as container:
+        attached = av.stream.Disposition.attached_pic  # cover art of a song is not a video
+        pictures = [s for s in container.streams.video if s.codec_context and not s.disposition & attached]
+        sounds = [s for s in container.streams.audio if s.codec_context]
+        # The video is scanned even when only the sound is wanted: it defines the span.
+        streams = pictures[:1] + sounds[:1]
+        zero = next((float(s.start_time * s.time_base) for s in streams if s.start_time is not None), 0.0)
+        tracks = [found[0].index if found else None for found in (pictures, sounds)]
+        packets = _demux(av, container, streams, zero, entry, end)
+        return tracks, zero, _announced_seconds(container, streams, zero), packets
+
+
+def _demux(av, container, streams, zero: float, entry: float | None, end: float | None) -> dict[int | None, list]:
+    packets = {None: []} | {stream.index: [] for stream in streams}
     if not streams:
         return packets
-    waiting = set(packets)
+    waiting = {stream.index for stream in streams}
     try:
         if entry is not None:
-            container.seek(round(entry * 1e6))
+            container.seek(round((entry + zero) * 1e6))
         for packet in container.demux(streams):
-            if _stamp(packet) is None or packet.is_discard:
+            if stamp_of(packet) is None or packet.is_discard:
                 continue
             index, base = packet.stream.index, float(packet.time_base)
-            seconds = _stamp(packet) * base - zero
-            packets[index].append(_Packet(seconds, (packet.duration or 0) * base, _stamp(packet), packet.is_keyframe))
+            seconds = stamp_of(packet) * base - zero
+            packets[index].append(Packet(seconds, (packet.duration or 0) * base, stamp_of(packet), packet.is_keyframe))
             # Decoding times only grow, and no frame is shown before it is decoded.
             decoded = (packet.dts if packet.dts is not None else packet.pts) * base - zero
             if end is not None and decoded >= end:
@@ -124,7 +126,7 @@ def _demux(av, container, streams, zero: float, entry: float | None, end: float 
     return packets
 
 
-def _end_seconds(packets: list[_Packet]) -> float:
+def _end_seconds(packets: list[Packet]) -> float:
     last = max(packets, key=lambda packet: packet.seconds)
     if last.duration:
         return last.seconds + last.duration
@@ -141,18 +143,16 @@ def _announced_seconds(container, streams, zero: float) -> float | None:
     return max(lengths) - zero if lengths else None
 
 
-def _outside(path: str, start: float, length: float) -> MediaError:
+def outside(path: str, start: float, length: float) -> MediaError:
     return MediaError(
         f"{path}: the window starts at {start:.3f} s, but the recording lasts {length:.3f} s; "
         f"choose start_seconds below that."
     )
 
 
-def _check_bytes(path: str, num_bytes: float, what: str):
+def check_bytes(path: str, num_bytes: float, what: str):
     if num_bytes > MAX_CLIP_BYTES:
         raise MediaError(
-            f"{path}: {what} would take {num_bytes / 1024**3:.1f} GiB of memory, at most {MAX_CLIP_BYTES / 1024**3:.0f} "
+            f"{path}: {what} would take {num_bytes / 1024**3:.1f} GiB of memory, at most {MAX_CLIP_BYTES / 1024**3:g} "
             f"are allowed; read it in parts with start_seconds and end_seconds, or ask for fewer frames."
         )
-
-
