@@ -52,7 +52,8 @@ class Span:
 
 
 def open_container(av, path: str):
-    return av.open(path, options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"})
+    # Tags in another encoding than UTF-8 are no reason to refuse a recording.
+    return av.open(path, metadata_errors="replace", options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"})
 
 
 def stamp_of(packet) -> int | None:
@@ -63,21 +64,20 @@ def scan(av, path: str, with_video: bool, with_audio: bool, start: float, end: f
     """Learn from the packets, without decoding, which tracks there are, what they cover and when frames are shown."""
     entry = start - SEEK_MARGIN_SECONDS if start > SEEK_MARGIN_SECONDS else None
     tracks, zero, announced, packets = _scan_from(av, path, entry, end)
-    main = next((index for index in tracks if packets[index]), None)
-    if entry is not None and (main is None or packets[main][0].seconds > start):
-        entry = None  # the index of the file led past the window
+    main = next((index for index in tracks if index is not None), None)
+    if entry is not None and not _leads_to(packets[main], start):
+        entry = None
         tracks, zero, announced, packets = _scan_from(av, path, entry, end)
-        main = next((index for index in tracks if packets[index]), None)
     video, audio = (index if index is not None and packets[index] else None for index in tracks)
     if video is None and audio is None:
         raise MediaError(f"{path}: expected pictures or sound, but no track of it can be read; get another copy.")
     if video is None and not with_audio:
         raise NoVideoError(f"{path}: expected pictures, but it only has sound; give a video file.")
     if audio is None and not with_video:
-        raise NoAudioError(f"{path}: expected sound, but it has no sound track; give a file with sound.")
+        raise NoAudioError(f"{path}: expected sound, but it has no sound track, or none in this window; give a file with sound.")
 
     reached = max(_end_seconds(p) for p in packets.values() if p)
-    last = _end_seconds(packets[main])
+    last = _end_seconds(packets[audio if video is None else video])
     if video is not None and len(packets[video]) == 1 and start == 0:
         last = reached  # a still picture lasts as long as its sound
     if start >= last:
@@ -86,6 +86,11 @@ def scan(av, path: str, with_video: bool, with_audio: bool, start: float, end: f
     if end is not None and end <= last:
         short, last = False, end
     return Span(video, audio, zero, start, last, entry, packets[video], reached, announced if short else None)
+
+
+def _leads_to(packets: list[Packet], start: float) -> bool:
+    """Whether seeking came out at a keyframe before the window; containers without an index may miss it."""
+    return bool(packets) and packets[0].is_keyframe and packets[0].seconds <= start
 
 
 def _scan_from(av, path: str, entry: float | None, end: float | None):
