@@ -1,3 +1,16 @@
+# Copyright 2026 The modeling_tacfn authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """What every network of this package shares: the output, masks and masked pooling, the loss, the initialisation."""
 
 import math
@@ -130,8 +143,8 @@ class Standardize(nn.Module):
 
     def __init__(self, size: int):
         super().__init__()
-        self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("std", torch.ones(size))
+        self.mean = nn.Buffer(torch.zeros(size))
+        self.std = nn.Buffer(torch.ones(size))
 
     def fit(self, mean: torch.Tensor, std: torch.Tensor) -> None:
         """Set the statistics, both of shape `(size,)`; a constant feature is only centred."""

@@ -1,3 +1,16 @@
+# Copyright 2026 The modeling_tacfn authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """3-D ResNeXt (Hara et al. 2018, arXiv 1711.09577; shortcut B), the video encoder of TACFN and CFN-SR, with a frame mask."""
 
 import torch
@@ -29,14 +42,13 @@ class ResNextBlock(GradientCheckpointingLayer):
         self.norm2 = nn.BatchNorm3d(width)
         self.conv3 = nn.Conv3d(width, out_channels, 1, bias=False)
         self.norm3 = nn.BatchNorm3d(out_channels)
-        self.shortcut = None
-        if stride != 1 or in_channels != out_channels:
-            self.shortcut = nn.Sequential(
-                nn.Conv3d(in_channels, out_channels, 1, stride=stride, bias=False), nn.BatchNorm3d(out_channels)
-            )
+        self.has_shortcut = stride != 1 or in_channels != out_channels
+        if self.has_shortcut:
+            self.shortcut = nn.Conv3d(in_channels, out_channels, 1, stride=stride, bias=False)
+            self.shortcut_norm = nn.BatchNorm3d(out_channels)
 
     def forward(self, hidden: torch.Tensor, frame_mask: torch.Tensor | None = None) -> torch.Tensor:
-        residual = hidden if self.shortcut is None else self.shortcut(hidden)
+        residual = self.shortcut_norm(self.shortcut(hidden)) if self.has_shortcut else hidden
         hidden = nn.functional.relu(self.norm1(self.conv1(hidden)))
         hidden = nn.functional.relu(self.norm2(self.conv2(mask_frames(hidden, frame_mask))))
         return nn.functional.relu(self.norm3(self.conv3(hidden)) + residual)

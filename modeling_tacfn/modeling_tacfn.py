@@ -1,3 +1,16 @@
+# Copyright 2026 The modeling_tacfn authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 TACFN: transformer-based adaptive cross-modal fusion (Liu et al. 2023; arXiv 2505.06536).
 
@@ -212,7 +225,7 @@ class TacfnPreTrainedModel(PreTrainedModel):
     """Loading, saving, initialisation and capabilities."""
 
     config_class = TacfnConfig
-    base_model_prefix = ""
+    base_model_prefix = "tacfn"
     main_input_name = "input_features"
     input_modalities = ("audio", "video")
     supports_gradient_checkpointing = True
@@ -222,6 +235,8 @@ class TacfnPreTrainedModel(PreTrainedModel):
     _can_record_outputs = {"hidden_states": EncoderLayer, "attentions": OutputRecorder(SelfAttention, index=1)}
 
     @torch.no_grad()
+    # The library's normal(0, 0.02) would start a 3-D CNN far too small; every layer is set here.
+    # trf-ignore: TRF018
     def _init_weights(self, module):
         init_audio_video_weights(module, self.config.initializer_range)
 
