@@ -1,4 +1,16 @@
-# Copyright 2026 The modeling_tacfn authors. Licensed under the Apache License, Version 2.0.
+# Copyright 2026 The modeling_tacfn authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Waveform to MFCC or log-mel, in numpy or batched in torchaudio; both equal librosa's numbers within 1e-3."""
 
 import math
@@ -198,7 +210,7 @@ class TacfnFeatureExtractor(SequenceFeatureExtractor):
             return False
         try:
             import torchaudio  # noqa: F401
-        except ImportError as error:
+        except (ImportError, OSError) as error:
             if self.backend == "auto":
                 return False
             raise ImportError("backend='torchaudio' needs torchaudio: install it, or set backend='numpy'.") from error

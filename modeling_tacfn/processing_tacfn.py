@@ -1,4 +1,16 @@
-# Copyright 2026 The modeling_tacfn authors. Licensed under the Apache License, Version 2.0.
+# Copyright 2026 The modeling_tacfn authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Files, arrays or tables to the tensors and masks of the network. Any modality of any clip may be absent."""
 
 import os
@@ -80,6 +92,8 @@ class TacfnProcessor(ProcessorMixin):
         image_processor ([`TacfnImageProcessor`], *optional*): for the frames; the paper's settings if not given.
         feature_columns (`dict[str, list[str]]`, *optional*): for each feature name, the CSV columns in order.
         static_features (`list[str]`, *optional*): features that are averaged over a clip to one vector.
+        do_video (`bool`, *optional*, defaults to `True`): `False` for a network that takes no pictures: of a video file
+            only the sound is read.
 
     Example:
 
@@ -94,10 +108,19 @@ class TacfnProcessor(ProcessorMixin):
     ```
     """
 
-    def __init__(self, feature_extractor=None, image_processor=None, feature_columns=None, static_features=None):
+    # The base class restores only what is a plain argument here, neither keyword-only nor in **kwargs.
+    def __init__(
+        self,
+        feature_extractor=None,
+        image_processor=None,
+        feature_columns: dict[str, list[str]] | None = None,
+        static_features: list[str] | None = None,
+        do_video: bool = True,
+    ):
         super().__init__(feature_extractor or TacfnFeatureExtractor(), image_processor or TacfnImageProcessor())
         self.feature_columns = {name: list(columns) for name, columns in (feature_columns or {}).items()}
         self.static_features = list(static_features or [])
+        self.do_video = do_video
 
     @property
     def model_input_names(self) -> list[str]:
@@ -192,6 +215,10 @@ class TacfnProcessor(ProcessorMixin):
             ValueError: an array of a wrong shape, type or content.
             MediaError: a file cannot be read, or no modality is left.
         """
+        if not self.do_video and _is_path(video):
+            video, audio = None, video if audio is None else audio
+        elif not self.do_video and video is not None:
+            raise ValueError("expected no frames, since this processor has do_video=False, got an array of them.")
         clip = ClipInputs()
         frames = None
         if _is_path(video):
