@@ -157,6 +157,10 @@ class TacfnConfig(PreTrainedConfig):
             self.target_tokens = "encoded" if self.feature_sizes else "input"
         super().__post_init__(**kwargs)
 
+    def to_diff_dict(self):
+        # The library leaves two unnamed labels out of the saved file, its own default; ours is another.
+        return super().to_diff_dict() | {"id2label": self.id2label, "label2id": self.label2id}
+
     @property
     def modalities(self) -> tuple[str, ...]:
         """`tuple[str, ...]`: names of the inputs, in the order in which the classifier sees them."""

@@ -87,7 +87,8 @@ class ResNext3d(nn.Module):
         for _ in self.stages:  # the stem's pooling and every stage but the first halve time
             masks.append(masks[-1][:, ::2])
         slot_mask = masks[-1]
-        if not torch.compiler.is_compiling() and bool(video_mask.all()):
+        # On a GPU the look at the mask would wait for the device, which costs more than the masking.
+        if video_mask.device.type == "cpu" and not torch.compiler.is_compiling() and bool(video_mask.all()):
             masks = [None] * len(masks)
         hidden = nn.functional.relu(self.stem_norm(self.stem(mask_frames(hidden, masks[0]))))
         # After the ReLU a zeroed frame never wins a maximum over a real one, so it equals the pooling's own padding.

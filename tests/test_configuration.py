@@ -1,0 +1,54 @@
+"""Configurations: defaults, round trips, and messages for fields that contradict each other."""
+
+import pytest
+from transformers import AutoConfig
+
+from modeling_tacfn import TacfnConfig
+
+
+def test_default_is_the_published_form():
+    config = TacfnConfig()
+    assert config.modalities == ("video", "audio")
+    assert tuple(config.reinforced) == ("video",)
+    assert config.num_labels == 8
+    assert config.id2label[5] == "fearful"
+    assert config.label2id["surprised"] == 7
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"num_labels": 2},
+        {"id2label": {0: "no", 1: "yes"}},
+        {"feature_sizes": {"audio": 64, "units": 35}, "static_features": ["units"], "reinforced": []},
+    ],
+)
+def test_round_trip(fields, tmp_path):
+    config = TacfnConfig(**fields)
+    config.save_pretrained(tmp_path)
+    again = AutoConfig.from_pretrained(tmp_path)
+    assert type(again) is TacfnConfig
+    assert again.id2label == config.id2label
+    assert again.label2id == config.label2id
+    assert again.modalities == config.modalities
+    assert list(again.reinforced) == list(config.reinforced)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"hidden_size": "64"}, "hidden_size"),
+        ({"weight_scale": "sum"}, "weight_scale"),
+        ({"hidden_size": 60}, "multiple of `num_attention_heads`"),
+        ({"reinforced": ["text"]}, r"names \['text'\]"),
+        ({"audio_channels": [32, 32, 32]}, "ending in `hidden_size`"),
+        ({"video_depths": [1, 1]}, "one entry per stage"),
+        ({"video_widths": [100, 256, 512, 1024]}, "multiples of `video_cardinality`"),
+        ({"target_tokens": "encoded"}, "feature form"),
+        ({"feature_sizes": {"a": 3}, "static_features": ["a"], "spectrogram_features": ["a"]}, "keep one"),
+    ],
+)
+def test_contradictions_are_named(fields, message):
+    with pytest.raises(Exception, match=message):
+        TacfnConfig(**fields)

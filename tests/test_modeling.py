@@ -1,0 +1,273 @@
+"""Behaviour that every network and form must have; no configuration is skipped."""
+
+import copy
+
+import pytest
+import torch
+from tiny_models import CONFIGS, build, clip, collate
+
+from modeling_tacfn import TacfnConfig, TacfnModel
+
+
+LENGTHS = [(40, 6), (13, 1), (95, 9), (3, 4)]
+every_config = pytest.mark.parametrize("name", CONFIGS)
+
+
+def run(model, batch, **kwargs):
+    with torch.no_grad():
+        return model(**batch, **kwargs)
+
+
+def clips_of(name):
+    return [clip(name, length, frames, seed) for seed, (length, frames) in enumerate(LENGTHS)]
+
+
+def test_published_audio_video_size():
+    with torch.device("meta"):
+        model = TacfnModel(TacfnConfig())
+    parts = {name: sum(p.numel() for p in part.parameters()) for name, part in model.fusion.named_children()}
+    assert parts == {
+        "video_encoder": 25_865_664,
+        "audio_encoder": 20_704,
+        "audio_selection": 250_048,
+        "video_weight": 135_297,
+        "dropout": 0,
+    }
+    assert sum(p.numel() for p in model.classifier.parameters()) == 29_704
+    assert model.num_parameters() == 26_301_417
+
+
+def test_feature_form_size():
+    config = TacfnConfig(feature_sizes={"text": 300, "audio": 74, "vision": 35}, hidden_size=40, num_labels=4)
+    with torch.device("meta"):
+        assert TacfnModel(config).num_parameters() == 342_047
+
+
+def test_published_shapes():
+    with torch.device("meta"):
+        output = TacfnModel(TacfnConfig())(
+            input_features=torch.zeros(2, 212, 13), pixel_values_videos=torch.zeros(2, 30, 3, 224, 224)
+        )
+    assert output.logits.shape == (2, 8)
+    assert output.weight_vectors["video"].shape == (2, 2, 7, 7)
+    assert output.pooler_output.shape == (2, 2048 + 26 * 64)
+
+
+@every_config
+def test_law_alone_batched_shuffled_padded(name):
+    model, clips = build(name), clips_of(name)
+    alone = torch.cat([run(model, collate(name, [item])).logits for item in clips])
+    assert alone.std(0).max() > 1e-2, "the clips must differ for this test to mean anything"
+    batched = run(model, collate(name, clips)).logits
+    shuffled = run(model, collate(name, clips[::-1])).logits.flip(0)
+    padded = run(model, collate(name, clips, extra=37)).logits
+    for other in (batched, shuffled, padded):
+        torch.testing.assert_close(other, alone, atol=1e-5, rtol=0)
+
+
+@every_config
+def test_masks_may_be_left_out_for_whole_clips(name):
+    model, batch = build(name), collate(name, [clip(name)])
+    without = {key: value for key, value in batch.items() if "mask" not in key}
+    torch.testing.assert_close(run(model, without).logits, run(model, batch).logits, atol=1e-6, rtol=0)
+
+
+@every_config
+def test_absent_modality_is_the_same_left_out_or_masked(name):
+    model, whole = build(name), collate(name, clips_of(name))
+    keys = ("input_features", "pixel_values_videos") if name.startswith("audio_video") else tuple(whole["features"])
+    answers = [run(model, whole).logits]
+    for key in keys:
+        left_out, masked = copy.deepcopy(whole), copy.deepcopy(whole)
+        if name.startswith("audio_video"):
+            mask = {"input_features": "audio_mask", "pixel_values_videos": "video_mask"}[key]
+            del left_out[key], left_out[mask]
+            masked[mask][:] = False
+        else:
+            del left_out["features"][key], left_out["feature_masks"][key]
+            masked["feature_masks"][key][:] = False
+        answers.append(run(model, left_out).logits)
+        assert answers[-1].isfinite().all()
+        torch.testing.assert_close(run(model, masked).logits, answers[-1], atol=1e-5, rtol=0)
+    assert all((answers[0] - other).abs().max() > 1e-4 for other in answers[1:])
+
+
+@every_config
+def test_absent_for_one_clip_leaves_its_neighbours_alone(name):
+    model, batch = build(name), collate(name, clips_of(name))
+    before = run(model, batch).logits
+    mask = batch["audio_mask"] if name.startswith("audio_video") else batch["feature_masks"]["audio"]
+    mask[1] = False
+    after = run(model, batch).logits
+    torch.testing.assert_close(after[[0, 2, 3]], before[[0, 2, 3]], atol=1e-5, rtol=0)
+    assert (after[1] - before[1]).abs().max() > 1e-4
+
+
+@every_config
+def test_weight_vectors_are_distributions_over_real_positions(name):
+    model, batch = build(name), collate(name, clips_of(name), extra=5)
+    weights = run(model, batch).weight_vectors
+    assert set(weights) == set(model.config.reinforced)
+    for target, vector in weights.items():
+        slots = vector.flatten(2) if target == "video" else vector.unsqueeze(1)
+        total = slots.sum(-1)
+        if model.config.weight_scale == "mean_one":
+            count = (slots > 0).sum(-1)
+            torch.testing.assert_close(total, count.float(), atol=1e-3, rtol=1e-4)
+        else:
+            torch.testing.assert_close(total[total > 0], torch.ones_like(total[total > 0]), atol=1e-5, rtol=0)
+        assert (vector >= 0).all()
+
+
+@every_config
+def test_eager_equals_sdpa_and_gives_attentions(name):
+    model, batch = build(name), collate(name, clips_of(name))
+    logits = run(model, batch).logits
+    model.set_attn_implementation("eager")
+    output = run(model, batch, output_attentions=True, output_hidden_states=True)
+    torch.testing.assert_close(output.logits, logits, atol=1e-5, rtol=0)
+    layers = [module for module in model.modules() if type(module).__name__ == "EncoderLayer"]
+    assert len(output.attentions) == len(layers) > 0
+    for weights in output.attentions:
+        batch_size, heads, steps, keys = weights.shape
+        assert (batch_size, heads, steps) == (4, 4, keys)
+        torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights.sum(-1)), atol=1e-5, rtol=0)
+    assert len(output.hidden_states) >= len(layers)
+
+
+@every_config
+def test_every_parameter_learns(name):
+    model = build(name).train()
+    model(**collate(name, clips_of(name)), labels=torch.tensor([0, 1, 2, 3])).loss.backward()
+    silent = [key for key, value in model.named_parameters() if value.grad is None or not value.grad.abs().sum() > 0]
+    # Attention does not change when the same number is added to every key.
+    assert [key for key in silent if not key.endswith("attention.key.bias")] == []
+
+
+@every_config
+def test_overfits_one_batch(name):
+    model = build(name, classifier_dropout=0.0, embedding_dropout=0.0).train()
+    batch, labels = collate(name, clips_of(name)), torch.tensor([3, 1, 2, 0])
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(40):
+        loss = model(**batch, labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
+
+
+@every_config
+def test_activation_checkpointing_changes_nothing(name):
+    def loss_and_gradient(checkpointing):
+        model = build(name).train()
+        if checkpointing:
+            model.activation_checkpointing_enable()
+        torch.manual_seed(1)
+        loss = model(**collate(name, clips_of(name)), labels=torch.tensor([0, 1, 2, 3])).loss
+        loss.backward()
+        return loss.detach(), next(model.parameters()).grad
+
+    for plain, checkpointed in zip(loss_and_gradient(False), loss_and_gradient(True), strict=True):
+        torch.testing.assert_close(checkpointed, plain)
+
+
+@every_config
+def test_forward_is_deterministic_and_leaves_the_batch_alone(name):
+    model, batch = build(name), collate(name, clips_of(name))
+    before = copy.deepcopy(batch)
+    assert torch.equal(run(model, batch).logits, run(model, batch).logits)
+    flat = [value for item in batch.values() for value in (item.values() if isinstance(item, dict) else [item])]
+    kept = [value for item in before.values() for value in (item.values() if isinstance(item, dict) else [item])]
+    assert all(torch.equal(a, b) for a, b in zip(flat, kept, strict=True))
+
+
+@every_config
+def test_save_and_load_is_bit_exact(name, tmp_path):
+    model, batch = build(name), collate(name, clips_of(name))
+    model.save_pretrained(tmp_path)
+    again, info = TacfnModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    assert torch.equal(run(again.eval(), batch).logits, run(model, batch).logits)
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, again.state_dict()[key]), key
+
+
+def test_standardization_travels_with_the_weights(tmp_path):
+    model, batch = build("features"), collate("features", clips_of("features"))
+    model.fusion.inputs["units"].standardize.fit(torch.full((7,), 2.0), torch.full((7,), 3.0))
+    model.save_pretrained(tmp_path)
+    assert torch.equal(run(TacfnModel.from_pretrained(tmp_path).eval(), batch).logits, run(model, batch).logits)
+
+
+def test_input_features_are_the_audio_feature():
+    model, batch = build("features"), collate("features", [clip("features")])
+    by_name = run(model, batch).logits
+    audio, mask = batch["features"].pop("audio"), batch["feature_masks"].pop("audio")
+    assert torch.equal(run(model, batch, input_features=audio, audio_mask=mask).logits, by_name)
+
+
+@pytest.mark.parametrize("name", ["audio_video_both_ways", "features"])
+@pytest.mark.slow
+def test_compiles_to_one_graph(name):
+    model, batch = build(name), collate(name, clips_of(name))
+    compiled = torch.compile(model, fullgraph=True)
+    torch.testing.assert_close(run(compiled, batch).logits, run(model, batch).logits, atol=1e-4, rtol=0)
+
+
+@every_config
+def test_bfloat16_stays_finite(name):
+    model, batch = build(name).to(torch.bfloat16), collate(name, clips_of(name))
+    if name.startswith("audio_video"):
+        batch = {key: value if "mask" in key else value.bfloat16() for key, value in batch.items()}
+    else:
+        batch["features"] = {key: value.bfloat16() for key, value in batch["features"].items()}
+    output = run(model, batch)
+    assert output.logits.dtype == torch.bfloat16
+    assert output.logits.isfinite().all()
+
+
+def test_yes_no_labels_and_mixed_labels():
+    batch = collate("features", clips_of("features"))
+    yes_no = build("features", num_labels=4, problem_type="multi_label_classification")
+    loss = run(yes_no, batch, labels=torch.tensor([[1.0, 0, 0, 1]] * 4)).loss
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        run(yes_no, batch).logits, torch.tensor([[1.0, 0, 0, 1]] * 4)
+    )
+    torch.testing.assert_close(loss, expected)
+    one_of = build("features")
+    hard = run(one_of, batch, labels=torch.tensor([0, 1, 2, 3])).loss
+    torch.testing.assert_close(run(one_of, batch, labels=torch.eye(8)[:4]).loss, hard)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({}, "got neither"),
+        ({"input_features": torch.zeros(1, 40, 20)}, r"must be \(batch, steps, 13\), got \(1, 40, 20\)"),
+        ({"input_features": torch.zeros(40, 13)}, r"got \(40, 13\)"),
+        ({"pixel_values_videos": torch.zeros(1, 3, 6, 32, 32)}, "batch, frames, 3, height, width"),
+        ({"features": {"units": torch.zeros(1, 7)}}, "feature form"),
+    ],
+)
+def test_wrong_audio_video_input_names_the_remedy(inputs, message):
+    with pytest.raises(ValueError, match=message):
+        build("audio_video")(**inputs)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({}, "Give at least one"),
+        ({"features": {"unit": torch.zeros(1, 7)}}, r"got \['unit'\]"),
+        ({"features": {"units": torch.zeros(1, 8)}}, r"`units` must be \(batch, 7\)"),
+        ({"features": {"text": torch.zeros(1, 12)}}, r"`text` must be \(batch, steps, 12\)"),
+        ({"pixel_values_videos": torch.zeros(1, 6, 3, 32, 32)}, "leave the frames out"),
+    ],
+)
+def test_wrong_feature_input_names_the_remedy(inputs, message):
+    with pytest.raises(ValueError, match=message):
+        build("features")(**inputs)

@@ -1,0 +1,77 @@
+"""Tiny configurations and inputs of every network and form, for tests."""
+
+import torch
+
+from modeling_tacfn import TacfnConfig, TacfnModel
+
+
+TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4}
+AUDIO_VIDEO = TINY | {
+    "audio_channels": (8, 8, 16),
+    "video_stem_channels": 8,
+    "video_widths": (8, 8, 16, 16),
+    "video_depths": (1, 1, 1, 1),
+    "video_cardinality": 4,
+}
+FEATURES = TINY | {
+    "feature_sizes": {"audio": 20, "text": 12, "units": 7},
+    "static_features": ("units",),
+    "spectrogram_features": ("audio",),
+    "spectrogram_channels": (4, 8),
+}
+CONFIGS = {
+    "audio_video": AUDIO_VIDEO,
+    "audio_video_both_ways": AUDIO_VIDEO | {"reinforced": ("audio", "video"), "weight_scale": "mean_one"},
+    "audio_video_last": AUDIO_VIDEO | {"selection_pooling": "last"},
+    "features": FEATURES,
+    "features_input_tokens": FEATURES | {"target_tokens": "input", "weight_scale": "mean_one"},
+    "features_two_modalities": FEATURES | {"reinforced": ("units",), "num_labels": 4},
+}
+
+
+def build(name: str, **overrides) -> TacfnModel:
+    torch.manual_seed(0)
+    model = TacfnModel(TacfnConfig(**(CONFIGS[name] | overrides))).eval()
+    randomize_norms(model)
+    return model
+
+
+def randomize_norms(model) -> None:
+    """Give the batch norms statistics that turn zero padding into something else, so that a leak of padding shows."""
+    for module in model.modules():
+        if hasattr(module, "running_mean"):
+            module.running_mean.normal_(std=0.3)
+            module.running_var.uniform_(0.5, 1.5)
+            torch.nn.init.normal_(module.bias, std=0.3)
+
+
+def clip(name: str, length: int = 40, frames: int = 6, seed: int = 0) -> dict[str, torch.Tensor]:
+    """One clip without batch dimension: `length` audio steps, `frames` frames."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape):
+        return torch.randn(shape, generator=generator)
+
+    if name.startswith("audio_video"):
+        return {"input_features": draw(length, 13), "pixel_values_videos": draw(frames, 3, 48, 48)}
+    return {"audio": draw(length, 20), "text": draw(frames, 12), "units": draw(7)}
+
+
+def collate(name: str, clips: list[dict], extra: int = 0) -> dict:
+    """Pad clips of different length (and by `extra` more steps) with noise that the masks must hide."""
+    values, masks = {}, {}
+    generator = torch.Generator().manual_seed(99)
+    for key in clips[0]:
+        if clips[0][key].ndim == 1:
+            values[key] = torch.stack([item[key] for item in clips])
+            masks[key] = torch.ones(values[key].shape, dtype=torch.bool)
+            continue
+        longest = max(len(item[key]) for item in clips) + extra
+        values[key] = 5 * torch.randn((len(clips), longest, *clips[0][key].shape[1:]), generator=generator)
+        masks[key] = torch.zeros(len(clips), longest, dtype=torch.bool)
+        for index, item in enumerate(clips):
+            values[key][index, : len(item[key])] = item[key]
+            masks[key][index, : len(item[key])] = True
+    if name.startswith("audio_video"):
+        return values | {"audio_mask": masks["input_features"], "video_mask": masks["pixel_values_videos"]}
+    return {"features": values, "feature_masks": masks}
