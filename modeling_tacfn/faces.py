@@ -13,7 +13,7 @@ from PIL import Image
 
 # (longest side searched, smallest face as a part of the shorter side, border added as a part of the sides): first what
 # is fast and finds the one face in front of a camera, then small faces and those that fill the picture to its edges.
-SEARCHES = ((320, 0.2, 0.0), (640, 0.07, 0.25))
+SEARCHES = ((256, 0.2, 0.0), (640, 0.07, 0.25))
 _local = threading.local()  # a cascade must not be used by two threads at once
 
 

@@ -53,7 +53,9 @@ class Span:
 
 def open_container(av, path: str):
     # Tags in another encoding than UTF-8 are no reason to refuse a recording.
-    return av.open(path, metadata_errors="replace", options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"})
+    return av.open(
+        path, metadata_errors="replace", options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+    )
 
 
 def stamp_of(packet) -> int | None:
@@ -74,7 +76,9 @@ def scan(av, path: str, with_video: bool, with_audio: bool, start: float, end: f
     if video is None and not with_audio:
         raise NoVideoError(f"{path}: expected pictures, but it only has sound; give a video file.")
     if audio is None and not with_video:
-        raise NoAudioError(f"{path}: expected sound, but it has no sound track, or none in this window; give a file with sound.")
+        raise NoAudioError(
+            f"{path}: expected sound, but it has no sound track, or none in this window; give a file with sound."
+        )
 
     reached = max(_end_seconds(p) for p in packets.values() if p)
     last = _end_seconds(packets[audio if video is None else video])
@@ -133,10 +137,11 @@ def _demux(av, container, streams, zero: float, entry: float | None, end: float 
 
 def _end_seconds(packets: list[Packet]) -> float:
     last = max(packets, key=lambda packet: packet.seconds)
-    if last.duration:
-        return last.seconds + last.duration
-    seconds = np.unique([packet.seconds for packet in packets])
-    return last.seconds + (float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.04)
+    gaps = np.diff(np.unique([packet.seconds for packet in packets]))
+    if not len(gaps):
+        return last.seconds + (last.duration or 0.04)
+    # Some containers give no duration, or one tick of their clock, where a frame is shown until the next one.
+    return last.seconds + (last.duration if last.duration > gaps.min() / 2 else float(np.median(gaps)))
 
 
 def _announced_seconds(container, streams, zero: float) -> float | None:
