@@ -109,7 +109,8 @@ class TacfnImageProcessor(BaseImageProcessor):
 
         Returns:
             `tuple`: crops of shape `(num_frames, size, size, 3)`, uint8; valid of shape `(num_frames,)`, boolean, 0 for a
-            black frame and for all frames of a clip without a face; the boxes, `None` without a face or a face crop.
+            black frame and for all frames of a clip without a face; the boxes, NaN for a black frame, `None` without a
+            face or a face crop.
 
         Raises:
             ValueError: frames or boxes of another shape.
@@ -122,19 +123,24 @@ class TacfnImageProcessor(BaseImageProcessor):
             return np.zeros((len(frames), side, side, 3), np.uint8), valid, None
         if not self.do_face_crop:
             return _centre_squares(frames, side), valid, None
-        if boxes is None:
-            boxes = find_faces(frames)
-        elif np.shape(boxes) != (len(frames), 4):
+        if boxes is not None and np.shape(boxes) != (len(frames), 4):
             raise ValueError(
                 f"expected one box (left, top, right, bottom) per frame, shape ({len(frames)}, 4), got {np.shape(boxes)}."
             )
-        if boxes is None:
+        # Black frames would mislead the search, which looks at a few frames only.
+        lit = frames if valid.all() else frames[valid]
+        found = find_faces(lit) if boxes is None else np.asarray(boxes)[valid]
+        crops = np.zeros((len(frames), side, side, 3), np.uint8)
+        if found is None:
             logger.warning(
                 "No face was found in this clip: its video counts as absent. If the frames are face crops already, set "
                 "do_face_crop=False."
             )
-            return np.zeros((len(frames), side, side, 3), np.uint8), np.zeros(len(frames), bool), None
-        return crop_faces(frames, boxes, side, self.face_margin), valid, boxes
+            return crops, np.zeros(len(frames), bool), None
+        crops[valid] = crop_faces(lit, found, side, self.face_margin)
+        boxes = np.full((len(frames), 4), np.nan)
+        boxes[valid] = found
+        return crops, valid, boxes
 
     def normalize(self, crops):
         """
@@ -175,7 +181,7 @@ class TacfnImageProcessor(BaseImageProcessor):
         Raises:
             ValueError: frames that are not RGB bytes of rank 4, or cropped clips of another size.
         """
-        single = hasattr(videos, "ndim") and videos.ndim == 4
+        single = hasattr(videos, "ndim") and videos.ndim != 5
         clips = [videos] if single else list(videos)
         if not clips:
             raise ValueError("expected at least one clip, got an empty list.")
