@@ -36,7 +36,8 @@ def find_faces(frames: np.ndarray, frames_searched: int = 5) -> np.ndarray | Non
         raise ValueError(f"frames_searched must be a whole number of at least 1, received {frames_searched!r}.")
     num_frames = len(frames)
     count = min(int(frames_searched), num_frames)
-    searched = ((np.arange(count) + 0.5) * num_frames / count).astype(int)
+    # From the first frame to the last, so that no box has to be guessed beyond a searched frame.
+    searched = np.linspace(0, num_frames - 1, count).round().astype(int) if count > 1 else [num_frames // 2]
     for search in SEARCHES:
         candidates = [_detect(frames[index], *search) for index in searched]
         if any(len(boxes) for boxes in candidates):
@@ -45,8 +46,21 @@ def find_faces(frames: np.ndarray, frames_searched: int = 5) -> np.ndarray | Non
         return None
     boxes = _follow(candidates)
     known = np.array([index for index, box in zip(searched, boxes, strict=True) if box is not None])
-    smooth = _median_of_three(np.array([box for box in boxes if box is not None]))
-    return np.stack([np.interp(np.arange(num_frames), known, smooth[:, side]) for side in range(4)], axis=1)
+    found = np.array([box for box in boxes if box is not None])
+    # Centre and side, not corners: each stays sensible on its own (a side stays positive).
+    track = _median_of_three(
+        np.stack(
+            [
+                (found[:, 0] + found[:, 2]) / 2,
+                (found[:, 1] + found[:, 3]) / 2,
+                found[:, 2] - found[:, 0],
+                found[:, 3] - found[:, 1],
+            ],
+            axis=1,
+        )
+    )
+    x, y, width, height = (np.interp(np.arange(num_frames), known, column) for column in track.T)
+    return np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=1)
 
 
 def crop_faces(frames: np.ndarray, boxes: np.ndarray, size: int, margin: float) -> np.ndarray:
@@ -76,6 +90,11 @@ def crop_faces(frames: np.ndarray, boxes: np.ndarray, size: int, margin: float) 
         raise ValueError(f"size must be a whole number of pixels of at least 1, received {size!r}.")
     centres = (boxes[:, 2:] + boxes[:, :2]) / 2
     height, width = frames.shape[1:3]
+    if sides.max() > 8 * max(height, width):
+        raise ValueError(
+            f"A square of {sides.max():.0f} pixels is far larger than the frame of {width}x{height}; boxes are expected "
+            f"in pixels of these frames, with a small margin (0.3), received margin {margin}."
+        )
     crops = np.empty((len(frames), size, size, 3), np.uint8)
     for index, frame in enumerate(frames):
         side = max(sides[index], 1.0)
@@ -169,9 +188,12 @@ def _follow(candidates: list[np.ndarray]) -> list[np.ndarray | None]:
     return chosen
 
 
-def _median_of_three(boxes: np.ndarray) -> np.ndarray:
-    """Take out single outliers; the first and last box use their two neighbours on one side."""
-    if len(boxes) < 3:
-        return boxes
-    windows = np.clip(np.arange(len(boxes)), 1, len(boxes) - 2)[:, None] + np.array([-1, 0, 1])
-    return np.median(boxes[windows], axis=1)
+def _median_of_three(track: np.ndarray) -> np.ndarray:
+    """Take out single outliers, and keep steady movement as it is (Tukey's rule at both ends)."""
+    if len(track) < 3:
+        return track
+    smooth = track.copy()
+    smooth[1:-1] = np.median([track[:-2], track[1:-1], track[2:]], axis=0)
+    for end, near, far in ((0, 1, 2), (-1, -2, -3)):
+        smooth[end] = np.median([track[end], smooth[near], 3 * smooth[near] - 2 * smooth[far]], axis=0)
+    return smooth
