@@ -27,7 +27,7 @@ CITATION = """\
 }"""
 HOW_TO_GET = f"RAVDESS is free for non-commercial use (CC BY-NC-SA 4.0) at {HOMEPAGE}; extract its archives and name their folder."
 
-_NAME = re.compile(r"(0[1-3])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(\d\d)")
+_NAME = re.compile(r"(0[1-3])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-([0-9]{2})")
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,10 @@ class RavdessName:
     def gender(self) -> str:
         return "male" if int(self.actor) % 2 else "female"
 
+    @property
+    def text(self) -> str:
+        return STATEMENTS[self.statement]
+
     def columns(self) -> dict[str, str]:
         """What the name says about a clip, as columns of the schema."""
         return {
@@ -64,7 +68,7 @@ class RavdessName:
             "speaker_id": self.actor,
             "utterance_group": self.performance,
             "gender": self.gender,
-            "text": STATEMENTS[self.statement],
+            "text": self.text,
         }
 
 
