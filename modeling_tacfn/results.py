@@ -1,0 +1,186 @@
+# Copyright 2026 The modeling_tacfn authors. Licensed under the Apache License, Version 2.0.
+"""`results.json`: the runs, what made them, and the summary made from them.
+
+Every number in a README or a model card comes from such a file.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .aggregation import paired_test, summarize
+from .files import save_json_atomic
+from .scores import SCORES
+
+
+__all__ = [
+    "environment_record",
+    "load_results",
+    "make_results",
+    "paired_test",
+    "results_table",
+    "save_json_atomic",
+    "summarize",
+]
+
+SCHEMA_VERSION = 1
+PROTOCOLS = ("plain", "speaker-normalised")
+_PACKAGES = (
+    "torch",
+    "torchaudio",
+    "transformers",
+    "datasets",
+    "accelerate",
+    "evaluate",
+    "numpy",
+    "scipy",
+    "av",
+    "opencv-python-headless",
+)
+
+
+def environment_record(command: Sequence[str] | None = None) -> dict[str, Any]:
+    """What a result was made with: command, versions, processor and accelerators."""
+    import torch
+
+    argv = list(sys.argv if command is None else command)
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    from . import __version__
+
+    return {
+        # The program by its name: where it is installed is nobody's business.
+        "command": shlex.join([Path(argv[0]).name, *argv[1:]]) if argv else "",
+        "modeling_tacfn": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor_name(),
+        "num_processors": os.cpu_count(),
+        "num_threads": torch.get_num_threads(),
+        "accelerators": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "packages": versions,
+    }
+
+
+def _processor_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def make_results(
+    name: str,
+    corpus: str,
+    labels: Sequence[str],
+    runs: Sequence[Mapping[str, Any]],
+    protocol: str = "plain",
+    **details: Any,
+) -> dict[str, Any]:
+    """Put together the content of `results.json`.
+
+    Args:
+        name (`str`): the method.
+        corpus (`str`): the corpus it was trained and tested on.
+        labels (`Sequence[str]`): names of the classes, in order.
+        runs (`Sequence[Mapping]`): all runs so far.
+        protocol (`str`, *optional*, defaults to `"plain"`): `"plain"` (nothing of a test speaker is seen) or
+            `"speaker-normalised"` (features centred and scaled by a speaker's own unlabelled clips).
+        details: what else made the numbers, such as `config`, `splits`, `num_parameters`, `environment`.
+
+    Returns:
+        `dict`: the runs, their `summary`, and the `single_modality` summaries where the runs have such predictions.
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"Expected the protocol {' or '.join(map(repr, PROTOCOLS))}, received {protocol!r}.")
+    single = [set(run.get("single_modality") or ()) for run in runs]
+    shared = sorted(set.intersection(*single)) if single else []
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": name,
+        "corpus": corpus,
+        "protocol": protocol,
+        "labels": list(labels),
+        **details,
+        "summary": summarize(runs, labels),
+        "single_modality": {inputs: summarize(runs, labels, inputs) for inputs in shared},
+        "runs": list(runs),
+    }
+
+
+def load_results(path: str | os.PathLike) -> dict[str, Any]:
+    """Read a `results.json`.
+
+    Raises:
+        ValueError: If it is none, or was written by a newer version.
+    """
+    try:
+        results = json.loads(Path(path).read_text(encoding="utf-8"))
+        version = results["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"Expected results in {path}, as train.py writes them, received something else ({error})."
+        ) from None
+    if version > SCHEMA_VERSION:
+        raise ValueError(
+            f"Expected results of version {SCHEMA_VERSION} in {path}, received version {version}. Upgrade modeling_tacfn."
+        )
+    return results
+
+
+def results_table(results: Sequence[Mapping[str, Any] | str | os.PathLike]) -> str:
+    """Write results as a Markdown table, one row per method and inputs; scores in percent.
+
+    Args:
+        results (`Sequence`): contents or paths of `results.json` files.
+
+    Returns:
+        `str`: the table, with a line on how to read it.
+    """
+    header = ("Method", "Inputs", "Corpus", "Protocol", "WAR", "UAR", "Macro-F1", "Runs", "Parameters")
+    rows = []
+    for item in results:
+        item = item if isinstance(item, Mapping) else load_results(item)
+        size = item.get("num_parameters")
+        parts = [("all", item["summary"]), *(item.get("single_modality") or {}).items()]
+        for inputs, summary in parts:
+            runs = f"{_count(len(summary['folds']), 'fold')}, {_count(len(summary['seeds']), 'seed')}"
+            scores = [_format_score(summary[metric]) for metric in SCORES]
+            rows.append((item["name"], inputs, item["corpus"], item["protocol"], *scores, runs, _format_size(size)))
+    lines = [header, tuple("---:" if 4 <= column <= 6 else "---" for column in range(len(header))), *rows]
+    table = "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return (
+        table
+        + "\n\nPercent: mean ± standard deviation over folds and seeds [95 % interval of the pooled score, bootstrapped over speakers].\n"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _format_score(score: Mapping[str, Any]) -> str:
+    text = f"{100 * score['mean']:.1f}"
+    if score["sd"] is not None:
+        text += f" ± {100 * score['sd']:.1f}"
+    if score["interval_95"] is not None:
+        text += " [{:.1f}, {:.1f}]".format(*(100 * bound for bound in score["interval_95"]))
+    return text
+
+
+def _format_size(parameters: int | None) -> str:
+    if parameters is None:
+        return "–"
+    return f"{parameters / 1e6:.2f} M" if parameters >= 1e5 else f"{parameters / 1e3:.1f} k"
