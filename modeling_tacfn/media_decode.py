@@ -35,7 +35,7 @@ def decode(av, path: str, span: Span, num_frames: int | None, with_audio: bool):
                     damaged += 1
                 if all(c.is_full for c in collectors.values()):
                     break
-        except av.FFmpegError:
+        except (av.FFmpegError, IndexError):  # as in the scan
             damaged += 1
         for collector in collectors.values():
             try:
@@ -182,7 +182,7 @@ class _SoundCollector:
 
     def _take(self, frames):
         for frame in frames:
-            samples = _mono(frame)
+            samples = clean(_mono(frame))
             if self.waveform is None:
                 self.rate = frame.sample_rate
                 length = max(1, round((self.end - self.start) * self.rate))
@@ -204,7 +204,7 @@ class _SoundCollector:
     def result(self, is_padded: bool):
         if self.waveform is None or (self.filled == 0 and not is_padded):
             return None
-        return clean(self.waveform if is_padded else self.waveform[: self.filled]), self.rate
+        return self.waveform if is_padded else self.waveform[: self.filled], self.rate
 
 
 def _mono(frame) -> np.ndarray:

@@ -14,6 +14,8 @@ CONTAINERS = (
 CONTAINERS_WITH_DURATION = ("mov", "matroska", "flv", "avi")
 # Sound packets are stored beside pictures of about the same time, and some codecs need the packet before.
 SEEK_MARGIN_SECONDS = 0.5
+# One broken time stamp must not turn a short clip into days of silence.
+MAX_JUMP_SECONDS = 3600
 
 
 class MediaError(ValueError):
@@ -80,8 +82,8 @@ def scan(av, path: str, with_video: bool, with_audio: bool, start: float, end: f
             f"{path}: expected sound, but it has no sound track, or none in this window; give a file with sound."
         )
 
-    reached = max(_end_seconds(p) for p in packets.values() if p)
-    last = _end_seconds(packets[audio if video is None else video])
+    reached = max(_end_seconds(path, p, end) for p in packets.values() if p)
+    last = _end_seconds(path, packets[audio if video is None else video], end)
     if video is not None and len(packets[video]) == 1 and start == 0:
         last = reached  # a still picture lasts as long as its sound
     if start >= last:
@@ -130,14 +132,22 @@ def _demux(av, container, streams, zero: float, entry: float | None, end: float 
                 waiting.discard(index)
                 if not waiting or decoded > end + 10:
                     break
-    except av.FFmpegError:
-        pass  # a file that was cut short ends here; what came before is good
+    except (av.FFmpegError, IndexError):
+        # A file that was cut short ends here, or PyAV meets a track that was not there at first; what came is good.
+        pass
     return packets
 
 
-def _end_seconds(packets: list[Packet]) -> float:
+def _end_seconds(path: str, packets: list[Packet], end: float | None) -> float:
     last = max(packets, key=lambda packet: packet.seconds)
-    gaps = np.diff(np.unique([packet.seconds for packet in packets]))
+    seconds = np.unique([packet.seconds for packet in packets])
+    gaps = np.diff(seconds)
+    jump = max(np.diff(np.minimum(seconds, end or np.inf)).max(initial=0.0), last.duration)
+    if jump > MAX_JUMP_SECONDS:
+        raise MediaError(
+            f"{path}: expected time stamps that go on, but they jump by {jump:.0f} s, so the file is damaged; "
+            f"write it anew with `ffmpeg -i <in> <out>.mp4`, or choose a window before the jump."
+        )
     if not len(gaps):
         return last.seconds + (last.duration or 0.04)
     # Some containers give no duration, or one tick of their clock, where a frame is shown until the next one.

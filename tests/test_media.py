@@ -439,6 +439,32 @@ def test_huge_frames_and_clips_are_refused(mp4, monkeypatch):
     assert len(read_clip(mp4, 30, with_audio=False).frames) == 30
 
 
+def test_broken_time_stamp_is_no_day_of_silence(tmp_path):
+    path = write_mp4(tmp_path / "jump.mkv", numbered_frames(4), tone(0.1), seconds=[0, 0.04, 0.08, 90_000])
+    with pytest.raises(MediaError, match="jump.mkv.*jump by 900.. s.*window before"):
+        read_clip(path)
+    assert frame_numbers(read_clip(path, None, end_seconds=0.1).frames) == [0, 1, 2]
+
+
+def test_random_damage_never_raises_anything_but_media_errors(mp4, tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        data = bytearray(mp4.read_bytes())
+        first = 0 if number % 2 else len(data) - 2500  # the index lies at the end
+        for place in rng.integers(first, len(data), 10):
+            data[place] = rng.integers(256)
+        path = tmp_path / "damaged.mp4"
+        path.write_bytes(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                clip = read_clip(path, 5)
+            except MediaError:
+                continue
+        assert clip.waveform is None or np.isfinite(clip.waveform).all()
+        assert clip.frames is None or len(clip.frames) == len(clip.frame_seconds) <= 5
+
+
 def test_missing_reader_names_the_package(mp4, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(ImportError, match="pip install av"):
