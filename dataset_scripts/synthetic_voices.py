@@ -282,6 +282,6 @@ def synthesise_voice(
     voice = _brighten(voice / (voice.std() + 1e-9), 4.0 + style.tilt + prosody.tilt)
     sound = voice / voice.std() + 0.5 * consonants
     loudness = 10 ** ((style.level + prosody.level) / 20)
-    sound = np.tanh(1.1 * loudness * sound / sound.std()) / 1.1
+    sound = np.tanh(1.5 * loudness * sound / sound.std()) / 1.5
     room = lfilter([0.3], [1, -0.7], rng.standard_normal(total)) * 10 ** (style.hum / 20)
     return Speech((sound + room).astype(np.float32), times, np.clip(mouth, 0, 1))
