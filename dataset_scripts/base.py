@@ -162,6 +162,8 @@ class EmotionCorpusBuilder(datasets.GeneratorBasedBuilder):
     # A sentence on where the corpus comes from.
     HOW_TO_GET: str
     FEATURE_TYPES: dict[str, Any] | None = None
+    # For each ready-made feature the names of its numbers, as a table of them would head its columns.
+    FEATURE_COLUMNS: dict[str, list[str]] = {}
     NUM_FOLDS = 5
 
     def __init__(self, data_dir=None, cache_dir=None, **options):

@@ -80,6 +80,7 @@ class RavdessAu(Ravdess):
     NAME = "ravdess_au"
     EXPECTED = f"RAVDESS sound files named like Actor_01/03-01-05-02-01-01-01.wav and {UNITS_FILE}"
     FEATURE_TYPES = {"action_units": datasets.List(datasets.Value("float32"))}
+    FEATURE_COLUMNS = {"action_units": ACTION_UNIT_COLUMNS}
 
     def scan(self, config: RavdessAuConfig) -> CorpusScan:
         scan = CorpusScan()

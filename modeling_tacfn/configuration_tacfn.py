@@ -62,8 +62,12 @@ class TacfnConfig(PreTrainedConfig):
         spectrogram_features (`tuple[str, ...]`, *optional*, defaults to `()`):
             Feature form: names whose input is a log-mel spectrogram; they go through a small 2-D CNN (ours, not the
             paper's) instead of a linear projection.
-        spectrogram_channels (`tuple[int, ...]`, *optional*, defaults to `(16, 32, 64, 96)`):
-            Feature form: output channels of the convolutions of that CNN, one per stride-2 block.
+        spectrogram_channels (`tuple[int, ...]`, *optional*, defaults to `(24, 32, 48, 64)`):
+            Feature form: output channels of the convolutions of that CNN.
+        spectrogram_time_strides (`tuple[int, ...]`, *optional*, defaults to `(2, 2, 2, 1)`):
+            Feature form: their strides over time.
+        spectrogram_mel_strides (`tuple[int, ...]`, *optional*, defaults to `(4, 2, 2, 2)`):
+            Feature form: their strides over mel bins.
         spectrogram_dropout (`float`, *optional*, defaults to 0.2):
             Feature form: dropout on the tokens which that CNN gives.
         hidden_size (`int`, *optional*, defaults to 64):
@@ -91,6 +95,9 @@ class TacfnConfig(PreTrainedConfig):
         target_tokens (`str`, *optional*):
             What a weight vector acts on: the `"input"` tokens of the target or its own `"encoded"` tokens. Defaults to
             `"input"` in the audio-video form (the convolutional maps) and `"encoded"` in the feature form.
+        readout (`str`, *optional*, defaults to `"mean"`):
+            Feature form: what the classifier sees of each modality's tokens: their `"mean"`, or `"mean_std"`, mean and standard
+            deviation over the steps (statistics pooling), which tells lively from flat voices.
         initializer_range (`float`, *optional*, defaults to 0.02):
             Standard deviation of the normal initialisation of the spliced weight's last layer.
 
@@ -124,7 +131,9 @@ class TacfnConfig(PreTrainedConfig):
     feature_sizes: dict[str, int] | None = None
     static_features: list[str] | tuple[str, ...] = ()
     spectrogram_features: list[str] | tuple[str, ...] = ()
-    spectrogram_channels: list[int] | tuple[int, ...] = (16, 32, 64, 96)
+    spectrogram_channels: list[int] | tuple[int, ...] = (24, 32, 48, 64)
+    spectrogram_time_strides: list[int] | tuple[int, ...] = (2, 2, 2, 1)
+    spectrogram_mel_strides: list[int] | tuple[int, ...] = (4, 2, 2, 2)
     spectrogram_dropout: float = 0.2
 
     hidden_size: int = 64
@@ -141,6 +150,7 @@ class TacfnConfig(PreTrainedConfig):
     selection_pooling: Literal["mean", "last"] = "mean"
     weight_scale: Literal["softmax", "mean_one"] = "softmax"
     target_tokens: Literal["input", "encoded"] | None = None
+    readout: Literal["mean", "mean_std"] = "mean"
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs):
@@ -181,6 +191,12 @@ class TacfnConfig(PreTrainedConfig):
         both = sorted(set(self.static_features) & set(self.spectrogram_features))
         if both:
             raise ValueError(f"{both} cannot be in both `static_features` and `spectrogram_features`; keep one.")
+        strides = (self.spectrogram_time_strides, self.spectrogram_mel_strides)
+        if any(len(values) != len(self.spectrogram_channels) for values in strides):
+            raise ValueError(
+                "`spectrogram_channels`, `spectrogram_time_strides` and `spectrogram_mel_strides` need one entry per "
+                f"convolution, got {list(self.spectrogram_channels)}, {list(strides[0])} and {list(strides[1])}."
+            )
         if self.feature_sizes:
             return
         if self.target_tokens == "encoded":

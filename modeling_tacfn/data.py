@@ -84,24 +84,20 @@ def clip_key(row: dict, processor_settings: str) -> str:
 
 def prepare_clip(row: dict, processor) -> dict[str, np.ndarray]:
     """Decode one row of a corpus into `input_features`, `crops` (uint8, real frames only) and `feature/<name>` arrays."""
+    features = {name: np.asarray(values, np.float32) for name, values in (row.get("features") or {}).items()}
     inputs = processor.read(
-        video=row.get("video") if processor.image_processor is not None else None,
+        video=row.get("video"),
         audio=row.get("audio"),
-        features={name: np.asarray(values, dtype=np.float32) for name, values in (row.get("features") or {}).items()}
-        or None,
+        features=features,
         start_seconds=row.get("start_seconds"),
         end_seconds=row.get("end_seconds"),
     )
-    arrays = {}
-    if inputs.waveform is not None:
+    arrays = {f"feature/{name}": values for name, values in inputs.features.items()}
+    if inputs.has_sound:
         extracted = processor.feature_extractor(inputs.waveform, inputs.sampling_rate, return_tensors="np")
-        arrays["input_features"] = extracted["input_features"][0].astype(np.float32)
-    if inputs.crops is not None and inputs.crops_valid.any():
+        arrays["input_features"] = extracted["input_features"][0]
+    if inputs.has_video:
         arrays["crops"] = inputs.crops[inputs.crops_valid]
-    for name, values in (inputs.features or {}).items():
-        arrays[f"feature/{name}"] = np.asarray(values, dtype=np.float32)
-    if not arrays:
-        raise MediaError(f"{row['clip_id']}: neither a face, nor sound, nor features; leave the clip out of the corpus.")
     return arrays
 
 
@@ -156,7 +152,7 @@ def prepare_clips(rows, processor, cache_dir: str | Path | None = None, num_proc
     folder = Path(cache_dir or DEFAULT_CACHE)
     folder.mkdir(parents=True, exist_ok=True)
     settings = processor.to_json_string()
-    rows = [{key: value for key, value in row.items() if key != "text"} for row in rows]
+    rows = rows.to_list()
     targets = [folder / f"{clip_key(row, settings)}.npz" for row in rows]
     missing = [index for index, target in enumerate(targets) if not target.exists()]
     jobs = [(rows[index], targets[index]) for index in missing]

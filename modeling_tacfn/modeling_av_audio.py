@@ -59,32 +59,34 @@ class MfccEncoder(nn.Module):
 
 class SpectrogramEncoder(nn.Module):
     """
-    Stride-2 3x3 convolutions over time and mel bins, then a linear map of each step's channels and bins to one token.
+    Strided convolutions over time and mel bins, then a linear map of each step's channels and bins to one token.
 
     Ours, because a log-mel front end tells emotions apart better than MFCC through a linear projection does:
-    `(batch, steps, mel_bins)` → `(batch, ceil(steps / 2^blocks), hidden_size)`.
+    `(batch, steps, mel_bins)` → `(batch, P, hidden_size)`, where every time stride divides the number of steps, rounded up.
     """
 
-    def __init__(self, mel_bins: int, channels, hidden_size: int, dropout: float):
+    def __init__(self, mel_bins: int, channels, time_strides, mel_strides, hidden_size: int, dropout: float):
         super().__init__()
-        sizes = (1, *channels)
-        self.convolutions = nn.ModuleList(
-            [nn.Conv2d(sizes[i], sizes[i + 1], 3, stride=2, padding=1, bias=False) for i in range(len(channels))]
-        )
-        self.norms = nn.ModuleList([nn.BatchNorm2d(size) for size in channels])
-        for _ in channels:
-            mel_bins = -(-mel_bins // 2)
+        self.time_strides = tuple(time_strides)
+        self.convolutions, self.norms = nn.ModuleList(), nn.ModuleList()
+        size = 1
+        for width, *strides in zip(channels, time_strides, mel_strides, strict=True):
+            kernel = [max(3, 2 * stride - 1) for stride in strides]  # no bin is skipped
+            padding = [length // 2 for length in kernel]
+            self.convolutions.append(nn.Conv2d(size, width, kernel, strides, padding, bias=False))
+            self.norms.append(nn.BatchNorm2d(width))
+            size, mel_bins = width, -(-mel_bins // strides[1])
         self.dropout = nn.Dropout(dropout)
-        self.projection = nn.Linear(channels[-1] * mel_bins, hidden_size)
+        self.projection = nn.Linear(size * mel_bins, hidden_size)
 
     def forward(self, spectrogram: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the tokens and their mask `(batch, P)`."""
         lengths = mask.sum(1)
         hidden = spectrogram.unsqueeze(1)  # (batch, 1, steps, mel_bins)
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+        for convolution, norm, stride in zip(self.convolutions, self.norms, self.time_strides, strict=True):
             hidden = hidden * prefix_mask(lengths, hidden.shape[2])[:, None, :, None].to(hidden.dtype)
             hidden = nn.functional.relu(norm(convolution(hidden)))
-            lengths = (lengths + 1) // 2
+            lengths = (lengths + stride - 1) // stride
         mask = prefix_mask(lengths, hidden.shape[2])
         tokens = self.projection(self.dropout(hidden.transpose(1, 2).flatten(2)))
         return tokens * mask.unsqueeze(-1).to(tokens.dtype), mask

@@ -67,6 +67,14 @@ def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return (values * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
+def masked_mean_std(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean and standard deviation over real steps, side by side `(batch, 2 * size)`; zeros for a clip that has none."""
+    mean = masked_mean(values, mask)
+    variance = masked_mean((values - mean[:, None]) ** 2, mask)
+    present = mask.any(1, keepdim=True).to(values.dtype)
+    return torch.cat([mean, (variance + 1e-4).sqrt() * present], dim=1)
+
+
 def last_step(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """The last real step of `values` `(batch, steps, size)`; zeros for a clip that has none."""
     steps = torch.arange(values.shape[1], device=values.device)

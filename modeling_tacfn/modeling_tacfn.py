@@ -38,6 +38,7 @@ from .modeling_av_common import (
     init_audio_video_weights,
     last_step,
     masked_mean,
+    masked_mean_std,
     masked_softmax,
     prefix_mask,
 )
@@ -161,7 +162,12 @@ class TacfnFeatureInput(nn.Module):
             self.tokens = UnitTokens(size, config.hidden_size)
         elif self.is_spectrogram:
             self.tokens = SpectrogramEncoder(
-                size, config.spectrogram_channels, config.hidden_size, config.spectrogram_dropout
+                size,
+                config.spectrogram_channels,
+                config.spectrogram_time_strides,
+                config.spectrogram_mel_strides,
+                config.hidden_size,
+                config.spectrogram_dropout,
             )
         else:
             self.tokens = nn.Linear(size, config.hidden_size, bias=False)
@@ -191,8 +197,10 @@ class TacfnFeatureFusion(nn.Module):
         self.weights = nn.ModuleDict(
             {name: TacfnFusedWeight(config, size, (len(names) - 1) * size) for name in config.reinforced}
         )
+        self.pool = masked_mean_std if config.readout == "mean_std" else masked_mean
         self.dropout = nn.Dropout(config.classifier_dropout)
-        self.pooled_size = len(names) * size
+        self.readout_size = 2 * size if config.readout == "mean_std" else size
+        self.pooled_size = len(names) * self.readout_size
         self.head = nn.Linear(self.pooled_size, self.pooled_size)
 
     def forward(self, features: dict[str, torch.Tensor], masks: dict[str, torch.Tensor], **kwargs):
@@ -208,7 +216,7 @@ class TacfnFeatureFusion(nn.Module):
         pooled, weight_vectors = [], {}
         for name in self.config.modalities:
             if name not in targets:
-                pooled.append(absent)
+                pooled.append(present.new_zeros(present.shape[0], self.readout_size))
                 continue
             target = targets[name]
             if name in self.weights:
@@ -216,7 +224,7 @@ class TacfnFeatureFusion(nn.Module):
                 spliced = torch.cat(others, dim=1) if others else None
                 reinforced, weights = self.weights[name](target.unsqueeze(1), spliced, steps[name].unsqueeze(1))
                 target, weight_vectors[name] = reinforced.squeeze(1), weights.squeeze(1)
-            pooled.append(masked_mean(target, steps[name]))
+            pooled.append(self.pool(target, steps[name]))
         fused = self.dropout(torch.cat(pooled, dim=1))
         return fused + self.dropout(nn.functional.relu(self.head(fused))), weight_vectors
 

@@ -94,6 +94,8 @@ class TacfnProcessor(ProcessorMixin):
         static_features (`list[str]`, *optional*): features that are averaged over a clip to one vector.
         do_video (`bool`, *optional*, defaults to `True`): `False` for a network that takes no pictures: of a video file
             only the sound is read.
+        is_speaker_normalized (`bool`, *optional*, defaults to `False`): the network was trained on features centred and
+            scaled by each speaker's own clips, and needs `speaker_statistics` with every call.
 
     Example:
 
@@ -116,11 +118,13 @@ class TacfnProcessor(ProcessorMixin):
         feature_columns: dict[str, list[str]] | None = None,
         static_features: list[str] | None = None,
         do_video: bool = True,
+        is_speaker_normalized: bool = False,
     ):
         super().__init__(feature_extractor or TacfnFeatureExtractor(), image_processor or TacfnImageProcessor())
         self.feature_columns = {name: list(columns) for name, columns in (feature_columns or {}).items()}
         self.static_features = list(static_features or [])
         self.do_video = do_video
+        self.is_speaker_normalized = is_speaker_normalized
 
     @property
     def model_input_names(self) -> list[str]:
@@ -134,6 +138,7 @@ class TacfnProcessor(ProcessorMixin):
         sampling_rate=None,
         return_tensors: str | None = "pt",
         device=None,
+        speaker_statistics: dict | None = None,
     ) -> BatchFeature:
         """
         Prepare one clip or several.
@@ -148,6 +153,7 @@ class TacfnProcessor(ProcessorMixin):
             sampling_rate (`int` or `list[int]`, *optional*): rate of waveforms in Hz; files know their own.
             return_tensors (`str`, *optional*, defaults to `"pt"`): `"pt"` or `"np"`.
             device (`str` or `torch.device`, *optional*): where the sound is transformed and the tensors are put.
+            speaker_statistics (`dict`, *optional*): what [`~TacfnProcessor.speaker_statistics`] gave for the speaker.
 
         Returns:
             `BatchFeature`: `input_features` and `audio_mask`, `pixel_values_videos` and `video_mask`, `features` and
@@ -184,7 +190,9 @@ class TacfnProcessor(ProcessorMixin):
             )
             for index in range(size)
         ]
-        return self.batch(clips, return_tensors=return_tensors, device=device)
+        return self.batch(
+            clips, return_tensors=return_tensors, device=device, speaker_statistics=speaker_statistics
+        )
 
     def read(
         self,
@@ -246,7 +254,37 @@ class TacfnProcessor(ProcessorMixin):
             raise MediaError(_nothing_left(clip, video, audio))
         return clip
 
-    def batch(self, clips: list[ClipInputs], return_tensors: str | None = "pt", device=None) -> BatchFeature:
+    def speaker_statistics(self, clips: list[ClipInputs]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """
+        Mean and standard deviation of every feature over clips of one speaker; no labels are needed.
+
+        Args:
+            clips (`list[ClipInputs]`): clips of the speaker, several of them in different moods, as `read` gave them.
+
+        Returns:
+            `dict[str, tuple[np.ndarray, np.ndarray]]`: for `audio` and each named feature, both of shape `(dim,)`.
+        """
+        values: dict[str, list[np.ndarray]] = {}
+        for clip in clips:
+            if clip.has_sound:
+                sound = self.feature_extractor(clip.waveform, clip.sampling_rate, return_tensors="np")
+                values.setdefault("audio", []).append(sound["input_features"][0])
+            for name, rows in clip.features.items():
+                values.setdefault(name, []).append(np.atleast_2d(rows))
+        stacked = {name: np.concatenate(rows).astype(np.float64) for name, rows in values.items()}
+        pairs = {name: (np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)) for name, rows in stacked.items()}
+        return {
+            name: (mean.astype(np.float32), np.where(std > 1e-6, std, 1).astype(np.float32))
+            for name, (mean, std) in pairs.items()
+        }
+
+    def batch(
+        self,
+        clips: list[ClipInputs],
+        return_tensors: str | None = "pt",
+        device=None,
+        speaker_statistics: dict | None = None,
+    ) -> BatchFeature:
         """
         Turn clips that were read into padded tensors and masks; the second half of a call.
 
@@ -254,12 +292,18 @@ class TacfnProcessor(ProcessorMixin):
             clips (`list[ClipInputs]`): what [`~TacfnProcessor.read`] returned, or parts of it put together anew.
             return_tensors (`str`, *optional*, defaults to `"pt"`): `"pt"` or `"np"`.
             device (`str` or `torch.device`, *optional*): where the sound is transformed and the tensors are put.
+            speaker_statistics (`dict`, *optional*): as in a call.
 
         Returns:
             `BatchFeature`: as a call returns.
         """
         if not clips:
             raise ValueError("expected at least one clip to batch, got an empty list.")
+        if self.is_speaker_normalized and speaker_statistics is None:
+            raise ValueError(
+                "this network was trained on features centred and scaled by each speaker's own clips: expected "
+                "`speaker_statistics`. Make them of several clips of the speaker with `processor.speaker_statistics`."
+            )
         data: dict = {}
         if any(clip.waveform is not None for clip in clips):
             data.update(self._batch_sound(clips, device))
@@ -270,6 +314,8 @@ class TacfnProcessor(ProcessorMixin):
             pairs = {name: self._batch_features(name, clips) for name in names}
             data["features"] = {name: values for name, (values, _) in pairs.items()}
             data["feature_masks"] = {name: mask for name, (_, mask) in pairs.items()}
+        if self.is_speaker_normalized:
+            _normalize(data, speaker_statistics)
         if return_tensors is None:
             return TacfnBatch(data)
         nested = {key: value for key, value in data.items() if isinstance(value, dict)}
@@ -394,6 +440,23 @@ def _spread(rows: dict, indices: list[int], size: int) -> dict:
         spread[key] = empty((size, *value.shape[1:]), dtype=value.dtype, **place)
         spread[key][indices] = value
     return spread
+
+
+def _normalize(data: dict, statistics: dict) -> None:
+    """Centre and scale what is there by the speaker's statistics; padding stays zero."""
+
+    def scaled(name, values, mask):
+        if name not in statistics:
+            raise ValueError(f"expected statistics of {name!r} for this speaker, got those of {sorted(statistics)}.")
+        mean, std = statistics[name]
+        if isinstance(values, torch.Tensor):
+            mean, std = (torch.as_tensor(numbers, device=values.device) for numbers in (mean, std))
+        return (values - mean) / std * (mask if mask.ndim == values.ndim else mask[..., None])
+
+    if "input_features" in data:
+        data["input_features"] = scaled("audio", data["input_features"], data["audio_mask"])
+    for name, values in data.get("features", {}).items():
+        data["features"][name] = scaled(name, values, data["feature_masks"][name])
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:

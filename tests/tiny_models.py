@@ -18,13 +18,15 @@ FEATURES = TINY | {
     "static_features": ("units",),
     "spectrogram_features": ("audio",),
     "spectrogram_channels": (4, 8),
+    "spectrogram_time_strides": (2, 2),
+    "spectrogram_mel_strides": (4, 2),
 }
 CONFIGS = {
     "audio_video": AUDIO_VIDEO,
     "audio_video_both_ways": AUDIO_VIDEO | {"reinforced": ("audio", "video"), "weight_scale": "mean_one"},
     "audio_video_last": AUDIO_VIDEO | {"selection_pooling": "last"},
     "features": FEATURES,
-    "features_input_tokens": FEATURES | {"target_tokens": "input", "weight_scale": "mean_one"},
+    "features_input_tokens": FEATURES | {"target_tokens": "input", "weight_scale": "mean_one", "readout": "mean_std"},
     "features_two_modalities": FEATURES | {"reinforced": ("units",), "num_labels": 4},
 }
 

@@ -1,0 +1,396 @@
+"""One training run: speakers to train on, speakers who choose the epoch, speakers who are tested once."""
+
+import dataclasses
+import math
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate.utils import set_seed, tqdm
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Sampler
+from transformers import AutoConfig, AutoModel
+
+from .data import Augmentation, ClipCollator, feature_statistics
+from .plots import plot_confusion, plot_learning_curve
+from .scores import confusion_matrix, uar, war
+
+
+CHECKPOINT = "checkpoint"
+
+
+def _setting(default, description: str):
+    return field(default=default, metadata={"help": description})
+
+
+@dataclass
+class TrainingSettings:
+    """How a network is trained; each field is an option of `train.py`."""
+
+    epochs: int = _setting(70, "most passes over the training clips")
+    patience: int = _setting(20, "stop after so many epochs without a better UAR on the validation speakers")
+    batch_size: int = _setting(16, "clips per step, over all processes")
+    learning_rate: float = _setting(1e-3, "highest learning rate")
+    weight_decay: float = _setting(0.01, "AdamW's, on matrices only")
+    warmup: float = _setting(0.1, "share of the steps over which the rate rises; it then falls as a cosine")
+    label_smoothing: float = _setting(0.0, "share of each label that is spread over all classes")
+    gradient_clip: float = _setting(2.0, "largest norm of a gradient")
+    ema_decay: float = _setting(0.0, "decay of the moving average of the weights that is evaluated; 0 is no average")
+    gradient_accumulation_steps: int = _setting(1, "batches per step of the optimiser")
+    activation_checkpointing: int = _setting(0, "1 computes activations again instead of keeping them")
+
+
+class EpochSampler(Sampler):
+    """A new order in each epoch that is a function of seed and epoch alone, so that a resumed run repeats it."""
+
+    def __init__(self, size: int, seed: int):
+        self.size, self.seed, self.epoch = size, seed, 0
+
+    def __len__(self):
+        return self.size
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
+        return iter(torch.randperm(self.size, generator=generator).tolist())
+
+
+class RunState:
+    """
+    What a run knows beside its weights: history, best weights so far, schedule and moving average.
+
+    Registered once with the accelerator, which saves and restores it with every checkpoint; `begin` starts a run.
+    """
+
+    def begin(self, schedule, average: AveragedModel | None) -> None:
+        self.schedule, self.average = schedule, average
+        self.history: list[dict] = []
+        self.best_epoch = -1
+        self.best_weights: dict[str, torch.Tensor] = {}
+
+    def state_dict(self) -> dict:
+        return {
+            "history": self.history,
+            "best_epoch": self.best_epoch,
+            "best_weights": self.best_weights,
+            "schedule": self.schedule.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self.history, self.best_epoch, self.best_weights = state["history"], state["best_epoch"], state["best_weights"]
+        self.schedule.load_state_dict(state["schedule"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+
+
+def epoch_seed(seed: int, epoch: int, process: int = 0) -> int:
+    return (seed * 1_000_003 + epoch) * 1_009 + process
+
+
+def network_config(network: str, values: dict, labels: list[str]):
+    """The configuration of a network; an unknown field is an error that lists the known ones."""
+    config_class = type(AutoConfig.for_model(network))
+    known = {item.name for item in dataclasses.fields(config_class)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ValueError(f"{config_class.__name__} has no fields {unknown}; it has {sorted(known)}.")
+    return config_class(
+        **values, id2label=dict(enumerate(labels)), label2id={name: index for index, name in enumerate(labels)}
+    )
+
+
+def train_fold(
+    accelerator,
+    state: RunState,
+    corpus,
+    clips: list[dict],
+    splits: dict[str, list[int]],
+    processor,
+    config,
+    settings: TrainingSettings,
+    augmentation: Augmentation,
+    folder: Path,
+    fold: int,
+    seed: int,
+) -> dict:
+    """
+    Train on one fold, choose the epoch on the validation speakers, score the test speakers once, save everything.
+
+    Args:
+        accelerator (`Accelerator`): runs it on whatever there is.
+        state ([`RunState`]): registered with the accelerator.
+        corpus (`datasets.Dataset`): rows of the clips.
+        clips (`list[dict]`): prepared clips, in the order of the corpus.
+        splits (`dict[str, list[int]]`): indices of the train, validation and test clips.
+        processor ([`TacfnProcessor`]): saved beside the model.
+        config: configuration of the network.
+        settings ([`TrainingSettings`]), augmentation ([`Augmentation`]): how to train.
+        folder (`Path`): where the model, the pictures and the checkpoint go; a checkpoint found there is continued.
+        fold (`int`), seed (`int`): name the run.
+
+    Returns:
+        `dict`: the record of the run, as `results.json` holds it.
+    """
+    set_seed(seed)
+    labels = corpus["label"][:]
+    samples = {
+        side: [{"clip": clips[index], "label": labels[index], "index": index} for index in indices]
+        for side, indices in splits.items()
+    }
+    train_clips = [sample["clip"] for sample in samples["train"]]
+    model = AutoModel.from_config(config)
+    spread, floor = fit_standardization(model, train_clips, processor.is_speaker_normalized)
+    image_processor = processor.image_processor
+    collator = ClipCollator(config.num_labels, image_processor, augmentation, spread, floor)
+    plain = ClipCollator(config.num_labels, image_processor)
+    sampler = EpochSampler(len(samples["train"]), seed)
+    batch_size = min(settings.batch_size, len(samples["train"]))
+    loaders = {
+        "train": DataLoader(samples["train"], batch_size, sampler=sampler, collate_fn=collator, drop_last=True),
+        "validation": DataLoader(samples["validation"] or samples["train"], settings.batch_size, collate_fn=plain),
+        "test": DataLoader(samples["test"], settings.batch_size, collate_fn=plain),
+    }
+    if settings.activation_checkpointing:
+        model.activation_checkpointing_enable()
+    optimizer = torch.optim.AdamW(parameter_groups(model, settings.weight_decay), lr=settings.learning_rate)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    loaders = {side: accelerator.prepare(loader) for side, loader in loaders.items()}
+    steps = settings.epochs * math.ceil(len(loaders["train"]) / settings.gradient_accumulation_steps)
+    schedule = warmup_cosine(optimizer, steps, settings.warmup)
+    average = None
+    if settings.ema_decay:
+        decay = get_ema_multi_avg_fn(settings.ema_decay)
+        average = AveragedModel(accelerator.unwrap_model(model), multi_avg_fn=decay, use_buffers=True)
+    state.begin(schedule, average)
+    if (folder / CHECKPOINT).exists():
+        accelerator.load_state(folder / CHECKPOINT)
+    first = len(state.history)
+    bar = tqdm(range(first, settings.epochs), initial=first, total=settings.epochs, desc=f"Fold {fold}, seed {seed}")
+    for epoch in bar:
+        if epoch - state.best_epoch > settings.patience:
+            break
+        started = time.perf_counter()
+        sampler.epoch = epoch
+        collator.seed(epoch_seed(seed, epoch, accelerator.process_index))
+        set_seed(epoch_seed(seed, epoch, accelerator.process_index) % 2**32)
+        loss = train_epoch(accelerator, model, loaders["train"], optimizer, schedule, average, settings)
+        judged = average.module if average else model
+        _, probabilities, truth = predict(accelerator, judged, loaders["validation"], config.num_labels)
+        entry = validation_entry(epoch, loss, probabilities, truth, settings.label_smoothing)
+        entry |= {"learning_rate": schedule.get_last_lr()[0], "seconds": time.perf_counter() - started}
+        previous = [item["validation_uar"] for item in state.history]
+        if not previous or entry["validation_uar"] > max(previous):
+            state.best_epoch = epoch
+            weights = accelerator.unwrap_model(judged).state_dict()
+            state.best_weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
+        state.history.append(entry)
+        bar.set_postfix(loss=f"{loss:.3f}", validation_uar=f"{100 * entry['validation_uar']:.1f}")
+        accelerator.log({f"fold_{fold}_seed_{seed}/{key}": value for key, value in entry.items()}, step=epoch)
+        save_checkpoint(accelerator, folder)
+
+    network = accelerator.unwrap_model(model)
+    network.load_state_dict(state.best_weights)
+    run = {
+        "fold": fold,
+        "seed": seed,
+        "num_parameters": network.num_parameters(),
+        "best_epoch": state.best_epoch,
+        "history": [item | {"best": item["epoch"] == state.best_epoch} for item in state.history],
+        "splits": {side: sorted({corpus["speaker_id"][index] for index in indices}) for side, indices in splits.items()},
+        "clips": {side: len(indices) for side, indices in splits.items()},
+    }
+    test_clips = [sample["clip"] for sample in samples["test"]]
+    run |= score_test_speakers(accelerator, network, loaders["test"], test_clips, corpus)
+    if accelerator.is_main_process:
+        save_run(network, processor, run, corpus.features["label"].names, folder)
+    accelerator.wait_for_everyone()
+    accelerator.free_memory()
+    return run
+
+
+def fit_standardization(model, clips: list[dict], is_speaker_normalized: bool):
+    """Give the network the training statistics of each feature; returns the spread for noise and the floor for masks."""
+    inputs = getattr(model.fusion, "inputs", {})
+    spread, floor = {}, None
+    for name in inputs:
+        array = "input_features" if name == "audio" else f"feature/{name}"
+        mean, std = feature_statistics(clips, array)
+        if is_speaker_normalized:
+            mean, std = np.zeros_like(mean), np.ones_like(std)
+        inputs[name].standardize.fit(torch.from_numpy(mean), torch.from_numpy(std))
+        spread[name] = std
+        if name == "audio":
+            floor = mean
+    if floor is None and any("input_features" in clip for clip in clips):
+        floor, _ = feature_statistics(clips, "input_features")
+    return spread, floor
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Weight decay on matrices and kernels, none on norms and biases."""
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+def warmup_cosine(optimizer, steps: int, warmup: float) -> torch.optim.lr_scheduler.LambdaLR:
+    """Learning rate that rises over the first share of the steps and falls to zero as a cosine."""
+    rising = max(1, round(steps * warmup))
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def train_epoch(accelerator, model, loader, optimizer, schedule, average, settings: TrainingSettings) -> float:
+    """One pass over the training clips; returns the mean loss over all processes."""
+    model.train()
+    losses = []
+    for batch in loader:
+        targets = batch.pop("labels")
+        batch.pop("index")
+        with accelerator.accumulate(model):
+            logits = model(**batch).logits
+            loss = nn.functional.cross_entropy(logits.float(), targets, label_smoothing=settings.label_smoothing)
+            accelerator.backward(loss)
+            if accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(model.parameters(), settings.gradient_clip)
+            optimizer.step()
+            optimizer.zero_grad()
+            if accelerator.sync_gradients:
+                schedule.step()
+                if average is not None:
+                    average.update_parameters(accelerator.unwrap_model(model))
+        losses.append(loss.detach())
+    loss = accelerator.reduce(torch.stack(losses).mean(), reduction="mean").item()
+    if not math.isfinite(loss):
+        raise FloatingPointError(f"The training loss became {loss}. Lower --learning_rate, or --gradient_clip.")
+    return loss
+
+
+@torch.no_grad()
+def predict(accelerator, model, loader, num_labels: int, only: str | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """
+    Probabilities of every clip of a loader, whatever the number of processes.
+
+    Returns the row numbers `(num_clips,)`, probabilities `(num_clips, num_labels)` and labels `(num_clips,)`; `only` names
+    the one modality that the network is given.
+    """
+    model.eval()
+    parts = []
+    for batch in loader:
+        targets, index = batch.pop("labels"), batch.pop("index")
+        inputs = batch if only is None else keep_modality(batch, only)
+        if inputs:
+            probabilities = model(**inputs).logits.float().softmax(1)
+        else:  # nothing is known of these clips
+            probabilities = torch.full((len(targets), num_labels), 1 / num_labels, device=targets.device)
+        parts.append([part.cpu() for part in accelerator.gather_for_metrics((index, probabilities, targets))])
+    index, probabilities, labels = (torch.cat(column).numpy() for column in zip(*parts, strict=True))
+    return index, probabilities, labels
+
+
+def keep_modality(batch: dict, name: str) -> dict:
+    """The batch with one modality only: `audio`, `video` or the name of a feature. Empty if no clip of it has that."""
+    keys = {"audio": ("input_features", "audio_mask"), "video": ("pixel_values_videos", "video_mask")}.get(name)
+    if keys is not None:
+        return {key: batch[key] for key in keys if key in batch}
+    return {key: {name: batch[key][name]} for key in ("features", "feature_masks") if name in batch.get(key, {})}
+
+
+def modalities_of(clips: list[dict]) -> list[str]:
+    """Names of the inputs that some of these prepared clips have."""
+    arrays = {name for clip in clips for name in clip}
+    names = [name for name, array in (("audio", "input_features"), ("video", "crops")) if array in arrays]
+    return names + sorted(name.removeprefix("feature/") for name in arrays if name.startswith("feature/"))
+
+
+def validation_entry(epoch: int, loss: float, probabilities, labels, smoothing: float) -> dict:
+    """One line of the history."""
+    classes = probabilities.shape[1]
+    confusion = confusion_matrix(labels, probabilities.argmax(1), classes)
+    logs = np.log(np.clip(probabilities, 1e-8, None))
+    picked = logs[np.arange(len(labels)), labels]
+    validation_loss = -((1 - smoothing) * picked + smoothing * logs.mean(1)).mean()
+    return {
+        "epoch": epoch,
+        "train_loss": loss,
+        "validation_loss": float(validation_loss),
+        "validation_war": float(war(confusion)),
+        "validation_uar": float(uar(confusion)),
+    }
+
+
+def score_test_speakers(accelerator, network, loader, clips: list[dict], corpus) -> dict:
+    """The test speakers' clips, scored once with everything given and once per single modality."""
+    labels = network.config.num_labels
+    record = {"predictions": prediction_rows(*predict(accelerator, network, loader, labels), corpus)}
+    names = modalities_of(clips)
+    if len(names) > 1:
+        record["single_modality"] = {
+            f"{name} only": prediction_rows(*predict(accelerator, network, loader, labels, name), corpus) for name in names
+        }
+    return record
+
+
+def prediction_rows(index, probabilities, labels, corpus) -> list[dict]:
+    """What `results.json` keeps of each test clip."""
+    clip_ids, speakers = corpus["clip_id"][:], corpus["speaker_id"][:]
+    return [
+        {
+            "clip_id": clip_ids[row],
+            "speaker": speakers[row],
+            "label": int(label),
+            "probabilities": [round(float(value), 5) for value in probability],
+        }
+        for row, probability, label in zip(index, probabilities, labels, strict=True)
+    ]
+
+
+def save_checkpoint(accelerator, folder: Path) -> None:
+    """Save under another name, then put it in the place of the last one: a kill leaves one whole checkpoint."""
+    temporary, target = folder / f".{CHECKPOINT}.part", folder / CHECKPOINT
+    if accelerator.is_main_process:
+        shutil.rmtree(temporary, ignore_errors=True)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(temporary)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        old = folder / f".{CHECKPOINT}.old"
+        if target.exists():
+            target.rename(old)
+        temporary.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    accelerator.wait_for_everyone()
+
+
+def save_run(network, processor, run: dict, labels: list[str], folder: Path) -> None:
+    """Model, processor and pictures; nothing of it takes its place before all of it is written."""
+    temporary = folder / ".model.part"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        network.save_pretrained(temporary)
+        processor.save_pretrained(temporary)
+        plot_learning_curve(run["history"], temporary / "learning_curve.png")
+        truth = np.array([row["label"] for row in run["predictions"]])
+        predicted = np.array([row["probabilities"] for row in run["predictions"]]).argmax(1)
+        matrix = confusion_matrix(truth, predicted, len(labels))
+        plot_confusion(matrix, labels, temporary / "confusion_matrix.png", title="Speakers never seen in training")
+        for path in sorted(temporary.iterdir()):
+            path.replace(folder / path.name)
+    except OSError as error:
+        raise OSError(
+            f"The trained model could not be saved in {folder} ({error}). Make room there, then run the same command with "
+            "--resume: the last epoch's checkpoint is kept."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
