@@ -20,7 +20,7 @@ def decode(av, path: str, span: Span, num_frames: int | None, with_audio: bool):
         if span.video is not None and num_frames != 0:
             frames = _FrameCollector(path, container.streams[span.video], span, num_frames)
         if span.audio is not None and with_audio:
-            sound = _SoundCollector(path, container.streams[span.audio], span)
+            sound = _SoundCollector(av, path, container.streams[span.audio], span)
         collectors = {c.stream.index: c for c in (frames, sound) if c is not None}
         damaged = 0
         try:
@@ -161,7 +161,8 @@ class _FrameCollector:
 class _SoundCollector:
     """Puts decoded sound where its time stamps say, so that it covers the span to the sample."""
 
-    def __init__(self, path: str, stream, span: Span):
+    def __init__(self, av, path: str, stream, span: Span):
+        self.av = av
         self.path, self.stream, self.start, self.end = path, stream, span.start + span.zero, span.end + span.zero
         self.waveform = None
         self.rate = 0
@@ -182,7 +183,7 @@ class _SoundCollector:
 
     def _take(self, frames):
         for frame in frames:
-            samples = clean(_mono(frame))
+            samples = clean(_mono(self.av, frame))
             if self.waveform is None:
                 self.rate = frame.sample_rate
                 length = max(1, round((self.end - self.start) * self.rate))
@@ -207,10 +208,14 @@ class _SoundCollector:
         return self.waveform if is_padded else self.waveform[: self.filled], self.rate
 
 
-def _mono(frame) -> np.ndarray:
+def _mono(av, frame) -> np.ndarray:
+    channels = frame.layout.nb_channels
+    if frame.format.is_planar and channels >= 8:
+        # PyAV (18.1) reads past the end of its list of planes, and crashes, at eight or more of them (7.1 sound).
+        frame = av.AudioResampler(format="flt").resample(frame)[0]
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
+        samples = samples.reshape(-1, channels).T
     mono = samples.mean(axis=0, dtype=np.float32 if samples.dtype.kind == "f" else np.float64)
     if samples.dtype.kind == "u":
         mono = (mono - 128) / 128
