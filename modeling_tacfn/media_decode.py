@@ -210,8 +210,9 @@ class _SoundCollector:
 
 def _mono(av, frame) -> np.ndarray:
     channels = frame.layout.nb_channels
-    if frame.format.is_planar and channels >= 8:
-        # PyAV (18.1) reads past the end of its list of planes, and crashes, at eight or more of them (7.1 sound).
+    # PyAV (18.1) reads past the end of its list of planes, and crashes, at eight or more of them (7.1 sound); and it
+    # has no arrays of 64-bit integers.
+    if (frame.format.is_planar and channels >= 8) or frame.format.name.startswith("s64"):
         frame = av.AudioResampler(format="flt").resample(frame)[0]
     samples = frame.to_ndarray()
     if not frame.format.is_planar:

@@ -250,6 +250,19 @@ def test_planar_sound_of_many_channels(tmp_path, layout):
     assert np.std(read[:length]) / np.std(expected[:length]) == pytest.approx(1, abs=0.2)
 
 
+def test_sound_of_64_bit_integers(tmp_path):
+    path = tmp_path / "long.wav"
+    waveform = tone(0.2)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s64le", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(waveform[None], "flt", "mono")
+        frame.sample_rate = 16000
+        for piece in av.AudioResampler("s64", "mono", 16000).resample(frame):
+            container.mux(stream.encode(piece))
+        container.mux(stream.encode(None))
+    np.testing.assert_allclose(read_audio(path)[0], waveform, atol=1e-6)
+
+
 def test_unusable_samples_never_come_out(tmp_path):
     waveform = tone(0.1)
     waveform[[3, 5, 7]] = np.nan, np.inf, 5.0
