@@ -33,7 +33,18 @@ logger = logging.getLogger("train")
 RUN_RESULTS = "results.json"
 ARGUMENTS = "training_arguments.json"
 # What may differ between a run and its resumption without making it another run.
-NOT_PART_OF_A_RUN = ("config", "resume", "output_dir", "data_dir", "cache_dir", "num_proc", "report_to", "seeds", "fold", "all_folds")
+NOT_PART_OF_A_RUN = (
+    "config",
+    "resume",
+    "output_dir",
+    "data_dir",
+    "cache_dir",
+    "num_proc",
+    "report_to",
+    "seeds",
+    "fold",
+    "all_folds",
+)
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -59,7 +70,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
     model = parser.add_argument_group("model")
     model.add_argument("--network", default="tacfn", help="model_type of the network")
-    model.add_argument("--model", type=mapping, default={}, help='fields of its configuration, as in "{hidden_size: 40}"')
+    model.add_argument(
+        "--model", type=mapping, default={}, help='fields of its configuration, as in "{hidden_size: 40}"'
+    )
     model.add_argument("--audio_processor", type=mapping, default={}, help="arguments of the feature extractor")
     model.add_argument("--video_processor", type=mapping, default={}, help="arguments of the image processor")
     model.add_argument("--augmentation", type=mapping, default={}, help="see modeling_tacfn.data.Augmentation")
@@ -175,7 +188,9 @@ def main(argv: list[str] | None = None) -> dict:
     if arguments.resume:
         check_resumable(folder, settings)
     elif (folder / ARGUMENTS).exists():
-        raise SystemExit(f"{folder} already holds a run. Add --resume to go on with it, or choose another --output_dir.")
+        raise SystemExit(
+            f"{folder} already holds a run. Add --resume to go on with it, or choose another --output_dir."
+        )
     accelerator.wait_for_everyone()
     if arguments.report_to != "none":
         accelerator.init_trackers("log")
@@ -195,7 +210,9 @@ def main(argv: list[str] | None = None) -> dict:
     if accelerator.is_main_process:
         save_json_atomic(folder / ARGUMENTS, settings)
     augmentation = Augmentation.from_dict(arguments.augmentation)
-    training = TrainingSettings(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(TrainingSettings)})
+    training = TrainingSettings(
+        **{field.name: getattr(arguments, field.name) for field in dataclasses.fields(TrainingSettings)}
+    )
 
     runs, results = [], {}
     for seed in arguments.seeds:
@@ -207,7 +224,18 @@ def main(argv: list[str] | None = None) -> dict:
             else:
                 splits = split_indices(corpus, fold, folds, arguments.validation_speakers, seed)
                 run = train_fold(
-                    accelerator, state, corpus, clips, splits, processor, config, training, augmentation, run_folder, fold, seed
+                    accelerator,
+                    state,
+                    corpus,
+                    clips,
+                    splits,
+                    processor,
+                    config,
+                    training,
+                    augmentation,
+                    run_folder,
+                    fold,
+                    seed,
                 )
                 runs.append(run)
             results = make_results(
@@ -244,7 +272,9 @@ def describe(results: dict, folder: Path) -> str:
     lines = [f"{results['name']} on {results['corpus']} ({results['protocol']}), speakers never seen in training:"]
     for name, summary in parts.items():
         war, uar = summary["war"], summary["uar"]
-        interval = "" if war["interval_95"] is None else "  [{:.1f}, {:.1f}]".format(*(100 * x for x in war["interval_95"]))
+        interval = (
+            "" if war["interval_95"] is None else "  [{:.1f}, {:.1f}]".format(*(100 * x for x in war["interval_95"]))
+        )
         lines.append(f"  {name:<14} WAR {100 * war['mean']:5.1f} %  UAR {100 * uar['mean']:5.1f} %{interval}")
     return "\n".join([*lines, f"Model, pictures and results.json: {folder}"])
 

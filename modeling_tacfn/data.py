@@ -35,11 +35,14 @@ class Augmentation:
         zoom (`float`): the frames are scaled by a factor within 1 ± zoom and moved by up to that share of their size.
         rotation (`float`): largest rotation of the frames in degrees.
         brightness (`float`): the pixels are scaled by a factor within 1 ± brightness.
-        gain (`float`): largest change of the sound's level, added to `gain_coefficients` of every audio step.
+        audio_crop (`int`): steps of the random piece of the sound that is kept; 0 keeps all of it.
+        tempo (`float`): the piece is played at a tempo within 1 ± tempo.
+        frequency_shift (`float`): largest shift over mel bins, as from another vocal tract; they are stretched by up to
+            5 % as well.
+        gain (`float`): standard deviation of the change of level, added to every coefficient (dB for log-mel).
+        tilt (`float`): standard deviation of a slope over the coefficients, the difference from first to last.
         time_masks, time_mask_size (`int`): SpecAugment masks over audio steps, and their largest size in steps.
         frequency_masks, frequency_mask_size (`int`): the same over coefficients or mel bins.
-        frequency_shift (`int`): largest shift over mel bins, as from another vocal tract.
-        audio_crop (`float`): smallest share of the audio steps that is kept, as one piece.
         feature_noise (`float`): Gaussian noise on static features, in units of their spread over the training speakers.
         feature_dropout (`float`): probability of hiding a single unit of a static feature.
         modality_dropout (`float`): probability that a clip loses one of its modalities.
@@ -50,13 +53,15 @@ class Augmentation:
     zoom: float = 0.0
     rotation: float = 0.0
     brightness: float = 0.0
+    audio_crop: int = 0
+    tempo: float = 0.0
+    frequency_shift: float = 0.0
     gain: float = 0.0
+    tilt: float = 0.0
     time_masks: int = 0
     time_mask_size: int = 0
     frequency_masks: int = 0
     frequency_mask_size: int = 0
-    frequency_shift: int = 0
-    audio_crop: float = 1.0
     feature_noise: float = 0.0
     feature_dropout: float = 0.0
     modality_dropout: float = 0.0
@@ -131,7 +136,9 @@ def _work(job: tuple[dict, Path]) -> str | None:
     return _prepare_to_disk(*job, _worker_processor)
 
 
-def prepare_clips(rows, processor, cache_dir: str | Path | None = None, num_proc: int = 1) -> tuple[list[int], list[Path]]:
+def prepare_clips(
+    rows, processor, cache_dir: str | Path | None = None, num_proc: int = 1
+) -> tuple[list[int], list[Path]]:
     """
     Decode every clip once and keep it on disk, so that training opens no video.
 
@@ -169,7 +176,9 @@ def prepare_clips(rows, processor, cache_dir: str | Path | None = None, num_proc
         logger.warning(f"{len(broken)} of {len(rows)} clips cannot be read and are left out:\n{listed}")
     kept = [index for index in range(len(rows)) if index not in broken]
     if not kept:
-        raise MediaError(f"None of the {len(rows)} clips could be read; the first: {next(iter(broken.values()), 'none')}")
+        raise MediaError(
+            f"None of the {len(rows)} clips could be read; the first: {next(iter(broken.values()), 'none')}"
+        )
     return kept, [targets[index] for index in kept]
 
 
@@ -275,21 +284,23 @@ class ClipCollator:
         options = self.augmentation
         if options is None:
             return audio
-        audio = audio.clone()
-        floor = torch.zeros(audio.shape[1]) if self.audio_floor is None else torch.as_tensor(self.audio_floor)
-        if options.audio_crop < 1:
-            kept = math.ceil(audio.shape[0] * float(self._uniform(options.audio_crop, 1)))
-            start = self._integer(audio.shape[0] - kept)
-            audio = audio[start : start + kept]
+        size, coefficients = audio.shape
+        rate = float(self._uniform(1 - options.tempo, 1 + options.tempo))
+        kept = min(options.audio_crop or size, int(size / rate)) or 1
+        start = float(self._uniform(0, 1)) * max(0.0, size - kept * rate)
+        audio = audio[(start + rate * torch.arange(kept)).long().clamp(max=size - 1)]
         if options.frequency_shift:
-            shift = self._integer(2 * options.frequency_shift) - options.frequency_shift
-            audio = audio.roll(shift, dims=1)
-            if shift > 0:
-                audio[:, :shift] = audio[:, shift : shift + 1]
-            elif shift < 0:
-                audio[:, shift:] = audio[:, shift - 1 : shift]
-        if options.gain:
-            audio += self._uniform(-options.gain, options.gain)
+            stretch = self._uniform(0.95, 1.05)
+            bins = stretch * torch.arange(coefficients) + self._uniform(
+                -options.frequency_shift, options.frequency_shift
+            )
+            bins = bins.clamp(0, coefficients - 1)
+            lower = bins.long().clamp(max=coefficients - 2)
+            audio = torch.lerp(audio[:, lower], audio[:, lower + 1], bins - lower)
+        if options.gain or options.tilt:
+            level, slope = torch.randn(2, generator=self.generator)
+            audio = audio + options.gain * level + options.tilt * slope * torch.linspace(-0.5, 0.5, coefficients)
+        floor = torch.zeros(coefficients) if self.audio_floor is None else torch.as_tensor(self.audio_floor)
         for _ in range(options.frequency_masks):
             size = self._integer(min(options.frequency_mask_size, audio.shape[1]))
             start = self._integer(audio.shape[1] - size)
@@ -308,7 +319,9 @@ class ClipCollator:
         if options is not None:
             pixels = self._move(pixels)
             if options.brightness:
-                pixels = pixels * self._uniform(1 - options.brightness, 1 + options.brightness, len(pixels), 1, 1, 1, 1)
+                pixels = pixels * self._uniform(
+                    1 - options.brightness, 1 + options.brightness, len(pixels), 1, 1, 1, 1
+                )
                 pixels = pixels.clamp(0, 255)
         if settings.do_rescale:
             pixels = pixels * settings.rescale_factor

@@ -200,7 +200,9 @@ def train_fold(
         "num_parameters": network.num_parameters(),
         "best_epoch": state.best_epoch,
         "history": [item | {"best": item["epoch"] == state.best_epoch} for item in state.history],
-        "splits": {side: sorted({corpus["speaker_id"][index] for index in indices}) for side, indices in splits.items()},
+        "splits": {
+            side: sorted({corpus["speaker_id"][index] for index in indices}) for side, indices in splits.items()
+        },
         "clips": {side: len(indices) for side, indices in splits.items()},
     }
     test_clips = [sample["clip"] for sample in samples["test"]]
@@ -276,7 +278,9 @@ def train_epoch(accelerator, model, loader, optimizer, schedule, average, settin
 
 
 @torch.no_grad()
-def predict(accelerator, model, loader, num_labels: int, only: str | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def predict(
+    accelerator, model, loader, num_labels: int, only: str | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     Probabilities of every clip of a loader, whatever the number of processes.
 
@@ -335,7 +339,8 @@ def score_test_speakers(accelerator, network, loader, clips: list[dict], corpus)
     names = modalities_of(clips)
     if len(names) > 1:
         record["single_modality"] = {
-            f"{name} only": prediction_rows(*predict(accelerator, network, loader, labels, name), corpus) for name in names
+            f"{name} only": prediction_rows(*predict(accelerator, network, loader, labels, name), corpus)
+            for name in names
         }
     return record
 
