@@ -1,0 +1,48 @@
+# One place for every command; `make` alone lists them.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all check style lint ravdess_au benchmark clean
+
+help: ## list the commands
+	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(BIN)/tacfn: setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+install: $(BIN)/tacfn ## make a virtual environment with everything, at the tested versions
+
+demo: $(BIN)/tacfn ## the main job on the built-in corpus: make it, train, test on unseen speakers, predict, draw
+	BIN=$(abspath $(BIN)) bash examples/first_run.sh
+
+test: $(BIN)/tacfn ## the fast tests
+	$(BIN)/python -m pytest
+
+test-all: $(BIN)/tacfn ## all tests but those that need a GPU or a browser
+	$(BIN)/python -m pytest -m "not gpu and not browser"
+
+check: $(BIN)/tacfn lint test ## what must pass before a commit
+
+lint: $(BIN)/tacfn
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python .ci/lint_models.py
+
+style: $(BIN)/tacfn ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+ravdess_au: $(BIN)/tacfn ## the table of the README on real data; RAVDESS=folder with the sound files and the action units
+	BIN=$(abspath $(BIN)) bash examples/ravdess_au.sh "$(RAVDESS)"
+
+benchmark: $(BIN)/tacfn ## time from a file to scores
+	$(BIN)/python benchmarks/one_clip.py
+
+clean: ## remove the virtual environment and the runs
+	rm -rf $(VENV) runs
