@@ -39,8 +39,8 @@ class Augmentation:
         tempo (`float`): the piece is played at a tempo within 1 ± tempo.
         frequency_shift (`float`): largest shift over mel bins, as from another vocal tract; they are stretched by up to
             5 % as well.
-        gain (`float`): standard deviation of the change of level, added to every coefficient (dB for log-mel).
-        tilt (`float`): standard deviation of a slope over the coefficients, the difference from first to last.
+        gain (`float`): standard deviation of the change of a log-mel's level, in units of the training spread.
+        tilt (`float`): the same for a slope over the mel bins, the difference from first to last.
         time_masks, time_mask_size (`int`): SpecAugment masks over audio steps, and their largest size in steps.
         frequency_masks, frequency_mask_size (`int`): the same over coefficients or mel bins.
         feature_noise (`float`): Gaussian noise on static features, in units of their spread over the training speakers.
@@ -225,18 +225,17 @@ class ClipCollator:
         num_labels (`int`): number of classes.
         image_processor ([`TacfnImageProcessor`], *optional*): its pixel normalisation is applied to the crops.
         augmentation ([`Augmentation`], *optional*): none leaves the clips as they are.
-        feature_spread (`dict[str, np.ndarray]`, *optional*): standard deviation of each static feature, for its noise.
-        audio_floor (`np.ndarray`, *optional*): what a masked audio step holds; the training mean of each coefficient.
+        statistics (`dict[str, tuple[np.ndarray, np.ndarray]]`, *optional*): mean and standard deviation of each array over
+            the training clips, from [`feature_statistics`]: what a masked audio step holds, and the scale of noise and gain.
     """
 
-    def __init__(
-        self, num_labels: int, image_processor=None, augmentation=None, feature_spread=None, audio_floor=None
-    ):
+    def __init__(self, num_labels: int, image_processor=None, augmentation=None, statistics=None):
         self.num_labels = num_labels
         self.image_processor = image_processor
         self.augmentation = augmentation
-        self.feature_spread = feature_spread or {}
-        self.audio_floor = audio_floor
+        self.statistics = {
+            name: (torch.as_tensor(mean), torch.as_tensor(std)) for name, (mean, std) in (statistics or {}).items()
+        }
         self.generator = torch.Generator()
         self.mixing = np.random.default_rng()
 
@@ -285,6 +284,7 @@ class ClipCollator:
         if options is None:
             return audio
         size, coefficients = audio.shape
+        mean, spread = self.statistics["input_features"]
         rate = float(self._uniform(1 - options.tempo, 1 + options.tempo))
         kept = min(options.audio_crop or size, int(size / rate)) or 1
         start = float(self._uniform(0, 1)) * max(0.0, size - kept * rate)
@@ -299,16 +299,16 @@ class ClipCollator:
             audio = torch.lerp(audio[:, lower], audio[:, lower + 1], bins - lower)
         if options.gain or options.tilt:
             level, slope = torch.randn(2, generator=self.generator)
-            audio = audio + options.gain * level + options.tilt * slope * torch.linspace(-0.5, 0.5, coefficients)
-        floor = torch.zeros(coefficients) if self.audio_floor is None else torch.as_tensor(self.audio_floor)
+            change = options.gain * level + options.tilt * slope * torch.linspace(-0.5, 0.5, coefficients)
+            audio = audio + spread * change
         for _ in range(options.frequency_masks):
             size = self._integer(min(options.frequency_mask_size, audio.shape[1]))
             start = self._integer(audio.shape[1] - size)
-            audio[:, start : start + size] = floor[start : start + size]
+            audio[:, start : start + size] = mean[start : start + size]
         for _ in range(options.time_masks):
             size = self._integer(min(options.time_mask_size, audio.shape[0]))
             start = self._integer(audio.shape[0] - size)
-            audio[start : start + size] = floor
+            audio[start : start + size] = mean
         return audio
 
     def _pixels(self, frames: torch.Tensor) -> torch.Tensor:
@@ -358,7 +358,7 @@ class ClipCollator:
         stacked = stacked.nan_to_num(0.0, 0.0, 0.0)
         options = self.augmentation
         if options is not None and options.feature_noise:
-            spread = torch.as_tensor(self.feature_spread.get(name, np.ones(size, dtype=np.float32)))
+            _, spread = self.statistics[f"feature/{name}"]
             stacked = stacked + options.feature_noise * spread * torch.randn(stacked.shape, generator=self.generator)
         if options is not None and options.feature_dropout:
             mask = mask & (self._uniform(0, 1, *mask.shape) >= options.feature_dropout)

@@ -143,9 +143,11 @@ def train_fold(
     }
     train_clips = [sample["clip"] for sample in samples["train"]]
     model = AutoModel.from_config(config)
-    spread, floor = fit_standardization(model, train_clips, processor.is_speaker_normalized)
+    arrays = {name for clip in train_clips for name in clip if name != "crops"}
+    statistics = {name: feature_statistics(train_clips, name) for name in arrays}
+    fit_standardization(model, statistics, processor.is_speaker_normalized)
     image_processor = processor.image_processor
-    collator = ClipCollator(config.num_labels, image_processor, augmentation, spread, floor)
+    collator = ClipCollator(config.num_labels, image_processor, augmentation, statistics)
     plain = ClipCollator(config.num_labels, image_processor)
     sampler = EpochSampler(len(samples["train"]), seed)
     batch_size = min(settings.batch_size, len(samples["train"]))
@@ -214,22 +216,13 @@ def train_fold(
     return run
 
 
-def fit_standardization(model, clips: list[dict], is_speaker_normalized: bool):
-    """Give the network the training statistics of each feature; returns the spread for noise and the floor for masks."""
-    inputs = getattr(model.fusion, "inputs", {})
-    spread, floor = {}, None
-    for name in inputs:
+def fit_standardization(model, statistics: dict, is_speaker_normalized: bool) -> None:
+    """Give the network's feature inputs the training statistics; normalised features are left as they are."""
+    if is_speaker_normalized:
+        return
+    for name, feature_input in getattr(model.fusion, "inputs", {}).items():
         array = "input_features" if name == "audio" else f"feature/{name}"
-        mean, std = feature_statistics(clips, array)
-        if is_speaker_normalized:
-            mean, std = np.zeros_like(mean), np.ones_like(std)
-        inputs[name].standardize.fit(torch.from_numpy(mean), torch.from_numpy(std))
-        spread[name] = std
-        if name == "audio":
-            floor = mean
-    if floor is None and any("input_features" in clip for clip in clips):
-        floor, _ = feature_statistics(clips, "input_features")
-    return spread, floor
+        feature_input.standardize.fit(*(torch.from_numpy(numbers) for numbers in statistics[array]))
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
