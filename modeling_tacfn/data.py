@@ -214,7 +214,7 @@ def feature_statistics(clips: list[dict], name: str) -> tuple[np.ndarray, np.nda
     """Mean and standard deviation of one feature over all steps of all clips, each of shape `(size,)`, float32."""
     values = [np.atleast_2d(clip[name]).astype(np.float64) for clip in clips if name in clip]
     stacked = np.concatenate(values)
-    return stacked.mean(0).astype(np.float32), stacked.std(0).astype(np.float32)
+    return np.nanmean(stacked, 0).astype(np.float32), np.nanstd(stacked, 0).astype(np.float32)
 
 
 class ClipCollator:
