@@ -45,6 +45,9 @@ from .modeling_av_common import (
 from .modeling_av_resnext import ResNext3d
 
 
+AUTO_CLASSES = ("AutoModel", "AutoModelForVideoClassification", "AutoModelForAudioClassification")
+
+
 class TacfnFusedWeight(nn.Module):
     """
     Steps (b) and (c) for one target: `e = wᵀ tanh(W [x ; z])`, `g = softmax(e)`, `x' = x + g x`.
@@ -247,6 +250,14 @@ class TacfnPreTrainedModel(PreTrainedModel):
     # trf-ignore: TRF018
     def _init_weights(self, module):
         init_audio_video_weights(module, self.config.initializer_range)
+
+    def save_pretrained(self, *args, **kwargs):
+        """Save as the base class does; the configuration then names every auto class that loads this network."""
+        if self._auto_class is not None:
+            # The library itself would name the one class that was registered or loaded last.
+            own = f"{type(self).__module__.rpartition('.')[2]}.{type(self).__name__}"
+            self.config.auto_map = (getattr(self.config, "auto_map", None) or {}) | dict.fromkeys(AUTO_CLASSES, own)
+        super().save_pretrained(*args, **kwargs)
 
 
 class TacfnModel(TacfnPreTrainedModel):
