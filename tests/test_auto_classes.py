@@ -1,0 +1,195 @@
+"""What a saved folder holds, and that it loads by the auto classes with this package and without it."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from media_samples import numbered_frames, tone, write_mp4
+from tiny_models import build, clip, collate
+
+import modeling_tacfn
+from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor
+
+
+PACKAGE = Path(modeling_tacfn.__file__).parent
+SHIPPED = {
+    "configuration_tacfn.py",
+    "faces.py",
+    "feature_extraction_tacfn.py",
+    "feature_tables.py",
+    "image_processing_tacfn.py",
+    "media.py",
+    "media_decode.py",
+    "media_scan.py",
+    "modeling_av_attention.py",
+    "modeling_av_audio.py",
+    "modeling_av_common.py",
+    "modeling_av_resnext.py",
+    "modeling_tacfn.py",
+    "processing_tacfn.py",
+    "torchaudio_cpu.py",
+}
+WEIGHTS_AND_SETTINGS = {"config.json", "model.safetensors", "processor_config.json"}
+AUTO_CLASSES = ["AutoModel", "AutoModelForAudioClassification", "AutoModelForVideoClassification"]
+
+LOAD = """
+import importlib.abc, importlib.util, sys
+import numpy as np
+import torch
+
+folder, has_package = sys.argv[1], sys.argv[2] == "with package"
+if not has_package:
+    class Absent(importlib.abc.MetaPathFinder):
+        def find_spec(self, fullname, path=None, target=None):
+            if fullname.split(".")[0] in ("modeling_tacfn", "dataset_scripts"):
+                raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+    sys.meta_path.insert(0, Absent())
+    # As documented: beside a CPU build of torch, the shipped file makes torchaudio importable.
+    spec = importlib.util.spec_from_file_location("torchaudio_cpu", f"{folder}/torchaudio_cpu.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.make_importable()
+else:
+    import modeling_tacfn
+import transformers
+
+trust = {"trust_remote_code": True} if not has_package else {}
+home = "transformers_modules." if not has_package else "modeling_tacfn."
+saved = torch.load(f"{folder}/../inputs.pt")
+for name in ("AutoModel", "AutoModelForAudioClassification", "AutoModelForVideoClassification"):
+    model = getattr(transformers, name).from_pretrained(folder, **trust).eval()
+    with torch.no_grad():
+        assert torch.equal(model(**saved["inputs"]).logits, saved["logits"]), name
+    assert type(model).__module__.startswith(home), type(model)
+for name in ("AutoConfig", "AutoFeatureExtractor", "AutoImageProcessor", "AutoProcessor"):
+    part = getattr(transformers, name).from_pretrained(folder, **trust)
+    assert type(part).__module__.startswith(home), type(part)
+read = part(videos=f"{folder}/../clip.mp4") if part.do_video else part(audio=f"{folder}/../clip.mp4")
+for key, value in saved["read"].items():
+    assert torch.equal(read[key], value), key
+if not has_package:
+    assert "modeling_tacfn" not in sys.modules
+model.save_pretrained(f"{folder}/../again")
+part.save_pretrained(f"{folder}/../again")
+print("loaded")
+"""
+
+
+@pytest.fixture(params=["audio_video", "features"])
+def saved(request, tmp_path):
+    """A folder with a model and its processor, and beside it a clip, inputs and what the network says of them."""
+    folder, name = tmp_path / "model", request.param
+    model = build(name)
+    image_processor = TacfnImageProcessor(num_frames=4, size={"height": 32, "width": 32}, do_face_crop=False)
+    processor = TacfnProcessor(
+        TacfnFeatureExtractor(sampling_rate=16000), image_processor, do_video=name == "audio_video"
+    )
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    path = write_mp4(tmp_path / "clip.mp4", numbered_frames(10), tone(0.4))
+    read = processor(videos=path) if processor.do_video else processor(audio=path)
+    inputs = collate(name, [clip(name, 30, 4), clip(name, 11, 2, seed=1)])
+    with torch.no_grad():
+        logits = model(**inputs).logits
+    torch.save({"inputs": inputs, "logits": logits, "read": dict(read)}, tmp_path / "inputs.pt")
+    return folder
+
+
+def load(folder: Path, how: str) -> None:
+    """Load in a process of its own, in a folder from which the package cannot be seen unless it is asked for."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment |= {"HF_MODULES_CACHE": str(folder.parent / "modules"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    if how == "with package":
+        environment["PYTHONPATH"] = str(PACKAGE.parent)
+    # Bit for bit needs the same number of threads.
+    script = f"import torch; torch.set_num_threads({torch.get_num_threads()})\n" + LOAD
+    command = [sys.executable, "-c", script, str(folder), how]
+    done = subprocess.run(command, cwd=folder.parent, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.strip().endswith("loaded")
+
+
+@pytest.mark.parametrize("how", [pytest.param("with package", marks=pytest.mark.slow), "without package"])
+def test_every_auto_class_loads_it_bit_for_bit(saved, how):
+    load(saved, how)
+    again = saved.parent / "again"
+    assert {path.name for path in again.iterdir()} == SHIPPED | WEIGHTS_AND_SETTINGS
+    configs = [json.loads((folder / "config.json").read_text()) for folder in (saved, again)]
+    assert configs[1] == configs[0]
+
+
+@pytest.mark.slow
+def test_a_copy_saved_by_a_shipped_model_ships_too(saved):
+    load(saved, "without package")
+    again = saved.parent / "again"
+    again.rename(saved.parent / "second")
+    load(saved.parent / "second", "without package")
+
+
+def test_what_is_shipped(saved):
+    assert {path.name for path in saved.iterdir()} == SHIPPED | WEIGHTS_AND_SETTINGS
+    auto_map = json.loads((saved / "config.json").read_text())["auto_map"]
+    assert auto_map == {"AutoConfig": "configuration_tacfn.TacfnConfig"} | dict.fromkeys(
+        AUTO_CLASSES, "modeling_tacfn.TacfnModel"
+    )
+
+
+def siblings(path: Path) -> set[str]:
+    """Files of the package that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            assert node.level == 1, f"{path.name} imports from above itself"
+            assert node.module, f"{path.name}: `from . import` is not shipped"
+            assert "." not in node.module, f"{path.name} imports from a folder below"
+            found.add(f"{node.module}.py")
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module.split(".")[0] not in ("modeling_tacfn", "dataset_scripts"), path.name
+        elif isinstance(node, ast.Import):
+            names = {alias.name.split(".")[0] for alias in node.names}
+            assert not names & {"modeling_tacfn", "dataset_scripts"}, path.name
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_a_shipped_file_needs_only_shipped_files(name):
+    assert siblings(PACKAGE / name) <= SHIPPED
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_a_shipped_file_carries_its_licence(name):
+    lines = (PACKAGE / name).read_text(encoding="utf-8").splitlines()
+    reference = (PACKAGE / "modeling_tacfn.py").read_text(encoding="utf-8").splitlines()[:13]
+    assert "Licensed under the Apache License" in reference[2]
+    assert lines[:13] == reference
+
+
+def test_imports_point_one_way():
+    """Configuration, shared layers, one network: nothing imports what is above it, and no network imports another."""
+    shared = {path.name for path in PACKAGE.glob("modeling_av_*.py")}
+    networks = {path.name for path in PACKAGE.glob("modeling_*.py")} - shared
+    assert "modeling_tacfn.py" in networks
+    assert len(shared) == 4
+    for path in PACKAGE.glob("configuration_*.py"):
+        assert not siblings(path)
+    for name in shared:
+        assert not siblings(PACKAGE / name) & networks
+    for name in networks:
+        own = name.replace("modeling_", "configuration_")
+        assert siblings(PACKAGE / name) <= shared | {own}
+    for name in SHIPPED - networks - shared:
+        assert not siblings(PACKAGE / name) & (networks | shared)
+
+
+def test_a_class_that_is_not_shipped_names_itself_nowhere(tmp_path):
+    class Other(modeling_tacfn.TacfnModel):
+        _auto_class = None
+
+    Other(build("features").config).save_pretrained(tmp_path)
+    assert "AutoModel" not in json.loads((tmp_path / "config.json").read_text()).get("auto_map", {})
+    assert [path.name for path in tmp_path.glob("*.py")] == ["configuration_tacfn.py"]
