@@ -82,8 +82,11 @@ def clip_key(row: dict, processor_settings: str) -> str:
     content = [processor_settings, row.get("start_seconds"), row.get("end_seconds"), row.get("features")]
     for column in ("video", "audio"):
         if path := row.get(column):
-            status = os.stat(path)
-            content += [str(path), status.st_size, status.st_mtime_ns]
+            content.append(str(path))
+            # A file that is gone has an address too: reading it says what is wrong.
+            if os.path.exists(path):
+                status = os.stat(path)
+                content += [status.st_size, status.st_mtime_ns]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
