@@ -12,6 +12,7 @@ import argparse
 import copy
 import dataclasses
 import logging
+import shutil
 import sys
 from pathlib import Path
 
@@ -25,7 +26,14 @@ from dataset_scripts.folds import corpus_folds, speaker_folds, split_indices
 from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor
 from modeling_tacfn.data import Augmentation, load_clips, normalize_by_speaker, prepare_clips
 from modeling_tacfn.results import environment_record, load_results, make_results, save_json_atomic
-from modeling_tacfn.training import RunState, TrainingSettings, network_config, train_fold
+from modeling_tacfn.training import (
+    CHECKPOINT,
+    RunState,
+    TrainingSettings,
+    modalities_of,
+    network_config,
+    train_fold,
+)
 
 
 logger = logging.getLogger("train")
@@ -92,9 +100,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if arguments.config:
         settings = yaml.safe_load(arguments.config.read_text(encoding="utf-8")) or {}
-        unknown = sorted(set(settings) - set(vars(arguments)))
-        if unknown:
-            parser.error(f"{arguments.config}: unknown options {unknown}; see --help for the known ones")
+        check_file(parser, arguments.config, settings)
         parser.set_defaults(**settings)
         merged = parser.parse_args(argv)
         for key in ("corpus", "model", "audio_processor", "video_processor", "augmentation"):
@@ -103,9 +109,27 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
             setattr(merged, key, {**(settings.get(key) or {}), **given})
         arguments = merged
     arguments.output_dir = Path(arguments.output_dir)
+    if arguments.epochs < 1:
+        parser.error(f"--epochs must be at least 1, got {arguments.epochs}")
     if arguments.mixed_precision == "bf16" and not torch.cuda.is_available():
         parser.error("bf16 3-D convolutions are 35 to 50 times slower than fp32 on a CPU; use --mixed_precision no")
     return arguments
+
+
+def check_file(parser: argparse.ArgumentParser, path: Path, settings: dict) -> None:
+    """Refuse in a file what would be refused on the command line: argparse checks no defaults."""
+    actions = {action.dest: action for action in parser._actions}
+    unknown = sorted(set(settings) - set(actions))
+    if unknown:
+        parser.error(f"{path}: unknown options {unknown}; see --help for the known ones")
+    for key, value in settings.items():
+        action = actions[key]
+        if action.choices and value not in action.choices:
+            parser.error(f"{path}: {key} must be one of {list(action.choices)}, got {value!r}")
+        if action.type is mapping and value is not None and not isinstance(value, dict):
+            parser.error(f"{path}: {key} must be a mapping, got {value!r}")
+        if action.nargs == "+" and value is not None and not isinstance(value, list):
+            settings[key] = [value]
 
 
 def mapping(text: str) -> dict:
@@ -118,7 +142,7 @@ def mapping(text: str) -> dict:
 def build_processor(arguments: argparse.Namespace) -> TacfnProcessor:
     """The processor that is saved with the model; every number of it comes from the options."""
     static = list(arguments.model.get("static_features") or [])
-    columns = {name: names for name, names in corpus_builder(arguments.dataset).FEATURE_COLUMNS.items()}
+    columns = dict(corpus_builder(arguments.dataset).FEATURE_COLUMNS)
     return TacfnProcessor(
         TacfnFeatureExtractor(**arguments.audio_processor),
         TacfnImageProcessor(**arguments.video_processor),
@@ -133,11 +157,11 @@ def choose_modalities(clips: list[dict], arguments: argparse.Namespace) -> None:
     """Leave out what `--modalities` does not name, from the clips and from the network's configuration."""
     if not arguments.modalities:
         return
+    known = modalities_of(clips)
+    if set(arguments.modalities) - set(known):
+        raise SystemExit(f"--modalities {arguments.modalities}: the corpus has only {known}.")
     array_of = {"audio": "input_features", "video": "crops"}
     wanted = {array_of.get(name, f"feature/{name}") for name in arguments.modalities}
-    known = {name for clip in clips for name in clip}
-    if wanted - known:
-        raise SystemExit(f"--modalities {arguments.modalities}: the corpus has only {sorted(known)}.")
     for clip in clips:
         for name in set(clip) - wanted:
             del clip[name]
@@ -207,12 +231,18 @@ def main(argv: list[str] | None = None) -> dict:
     chosen_folds = range(len(folds)) if arguments.all_folds else [arguments.fold]
     many = len(chosen_folds) * len(arguments.seeds) > 1
     config = network_config(arguments.network, arguments.model, corpus.features["label"].names)
-    if accelerator.is_main_process:
-        save_json_atomic(folder / ARGUMENTS, settings)
     augmentation = Augmentation.from_dict(arguments.augmentation)
     training = TrainingSettings(
         **{field.name: getattr(arguments, field.name) for field in dataclasses.fields(TrainingSettings)}
     )
+    splits_of = {
+        (fold, seed): split_indices(corpus, fold, folds, arguments.validation_speakers, seed)
+        for seed in arguments.seeds
+        for fold in chosen_folds
+    }
+    # Only now: a mistake in the options must not leave a folder that looks like a run.
+    if accelerator.is_main_process:
+        save_json_atomic(folder / ARGUMENTS, settings)
 
     runs, results = [], {}
     for seed in arguments.seeds:
@@ -222,13 +252,12 @@ def main(argv: list[str] | None = None) -> dict:
             if finished.exists():
                 runs += load_results(finished)["runs"]
             else:
-                splits = split_indices(corpus, fold, folds, arguments.validation_speakers, seed)
                 run = train_fold(
                     accelerator,
                     state,
                     corpus,
                     clips,
-                    splits,
+                    splits_of[fold, seed],
                     processor,
                     config,
                     training,
@@ -258,6 +287,8 @@ def main(argv: list[str] | None = None) -> dict:
                     **{key: results[key] for key in ("num_parameters", "settings", "environment")},
                 )
                 save_json_atomic(finished, alone)
+            if accelerator.is_main_process:
+                shutil.rmtree(run_folder / CHECKPOINT, ignore_errors=True)
             accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         save_json_atomic(folder / RUN_RESULTS, results)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate.utils import set_seed, tqdm
+from safetensors import SafetensorError
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Sampler
@@ -21,6 +22,9 @@ from .scores import confusion_matrix, uar, war
 
 
 CHECKPOINT = "checkpoint"
+OLD_CHECKPOINT = ".checkpoint.old"
+# A full disk speaks with another voice in each of the libraries that write here.
+SAVING_ERRORS = (OSError, RuntimeError, SafetensorError)
 
 
 def _setting(default, description: str):
@@ -168,12 +172,12 @@ def train_fold(
         decay = get_ema_multi_avg_fn(settings.ema_decay)
         average = AveragedModel(accelerator.unwrap_model(model), multi_avg_fn=decay, use_buffers=True)
     state.begin(schedule, average)
-    if (folder / CHECKPOINT).exists():
-        accelerator.load_state(folder / CHECKPOINT)
+    if checkpoint := last_checkpoint(folder):
+        accelerator.load_state(checkpoint)
     first = len(state.history)
     bar = tqdm(range(first, settings.epochs), initial=first, total=settings.epochs, desc=f"Fold {fold}, seed {seed}")
     for epoch in bar:
-        if epoch - state.best_epoch > settings.patience:
+        if state.history and epoch - state.best_epoch > settings.patience:
             break
         started = time.perf_counter()
         sampler.epoch = epoch
@@ -352,17 +356,29 @@ def prediction_rows(index, probabilities, labels, corpus) -> list[dict]:
     ]
 
 
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint of a run; after a kill between two renames it still has its old name."""
+    return next((path for path in (folder / CHECKPOINT, folder / OLD_CHECKPOINT) if path.exists()), None)
+
+
 def save_checkpoint(accelerator, folder: Path) -> None:
     """Save under another name, then put it in the place of the last one: a kill leaves one whole checkpoint."""
-    temporary, target = folder / f".{CHECKPOINT}.part", folder / CHECKPOINT
+    temporary, target, old = folder / f".{CHECKPOINT}.part", folder / CHECKPOINT, folder / OLD_CHECKPOINT
     if accelerator.is_main_process:
         shutil.rmtree(temporary, ignore_errors=True)
     accelerator.wait_for_everyone()
-    accelerator.save_state(temporary)
+    try:
+        accelerator.save_state(temporary)
+    except SAVING_ERRORS as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise OSError(
+            f"The checkpoint could not be saved in {folder} ({error}). Make room there, then run the same command with "
+            "--resume: it goes on with the epoch before."
+        ) from error
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        old = folder / f".{CHECKPOINT}.old"
         if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
             target.rename(old)
         temporary.rename(target)
         shutil.rmtree(old, ignore_errors=True)
@@ -384,11 +400,10 @@ def save_run(network, processor, run: dict, labels: list[str], folder: Path) -> 
         plot_confusion(matrix, labels, temporary / "confusion_matrix.png", title="Speakers never seen in training")
         for path in sorted(temporary.iterdir()):
             path.replace(folder / path.name)
-    except OSError as error:
+    except SAVING_ERRORS as error:
         raise OSError(
             f"The trained model could not be saved in {folder} ({error}). Make room there, then run the same command with "
             "--resume: the last epoch's checkpoint is kept."
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
