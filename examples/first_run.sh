@@ -6,7 +6,7 @@ PATH="${BIN:+$BIN:}$PATH"
 corpus=runs/corpus
 model=runs/synthetic
 
-python -m dataset_scripts.synthetic "$corpus"
+python -m dataset_scripts.synthetic "$corpus" --speakers 16 --clips 20
 resume=()
 [ -e "$model/training_arguments.json" ] && resume=(--resume)
 accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \

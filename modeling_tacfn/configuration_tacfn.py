@@ -59,6 +59,9 @@ class TacfnConfig(PreTrainedConfig):
         static_features (`tuple[str, ...]`, *optional*, defaults to `()`):
             Feature form: names whose input is one vector per clip (such as the mean of OpenFace's action units). Each of
             its numbers becomes a token, so that selection and weights act over units.
+        feature_limit (`float`, *optional*):
+            Feature form: standardised features are clamped to plus or minus this many deviations, because a unit that is zero
+            for nearly everybody else outweighs all others in the one clip that has it. No clamping if not given.
         spectrogram_features (`tuple[str, ...]`, *optional*, defaults to `()`):
             Feature form: names whose input is a log-mel spectrogram; they go through a small 2-D CNN (ours, not the
             paper's) instead of a linear projection.
@@ -130,6 +133,7 @@ class TacfnConfig(PreTrainedConfig):
 
     feature_sizes: dict[str, int] | None = None
     static_features: list[str] | tuple[str, ...] = ()
+    feature_limit: float | None = None
     spectrogram_features: list[str] | tuple[str, ...] = ()
     spectrogram_channels: list[int] | tuple[int, ...] = (24, 32, 48, 64)
     spectrogram_time_strides: list[int] | tuple[int, ...] = (2, 2, 2, 1)

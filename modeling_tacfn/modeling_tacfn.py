@@ -159,6 +159,7 @@ class TacfnFeatureInput(nn.Module):
         super().__init__()
         size = config.feature_sizes[name]
         self.standardize = Standardize(size)
+        self.limit = config.feature_limit
         self.is_static = name in config.static_features
         self.is_spectrogram = name in config.spectrogram_features
         if self.is_static:
@@ -178,6 +179,8 @@ class TacfnFeatureInput(nn.Module):
     def forward(self, values: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return tokens `(batch, steps, hidden_size)`, zero where there is padding, and their mask."""
         values = self.standardize(values)
+        if self.limit is not None:
+            values = values.clamp(-self.limit, self.limit)
         if self.is_static:
             return self.tokens(values * mask.to(values.dtype)) * mask.unsqueeze(-1).to(values.dtype), mask
         values = values * mask.unsqueeze(-1).to(values.dtype)
