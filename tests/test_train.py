@@ -401,7 +401,11 @@ def test_two_processes_give_what_one_gives(command, tmp_path):
     assert two.returncode == 0, errors
     first, second = weights(tmp_path / "one"), weights(tmp_path / "two")
     for key, value in first.items():
-        torch.testing.assert_close(second[key], value, atol=1e-5, rtol=1e-4)
+        # Adam blows up the rounding errors of gradients that are zero: a softmax forgets what is added to all its scores.
+        if not key.endswith(("attention.key.bias", "score.bias")):
+            torch.testing.assert_close(
+                second[key], value, atol=1e-5, rtol=1e-4, msg=lambda text, key=key: f"{key}: {text}"
+            )
     runs = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two")]
     assert runs[0]["summary"]["war"] == runs[1]["summary"]["war"]
     assert runs[0]["summary"]["uar"] == runs[1]["summary"]["uar"]
