@@ -190,9 +190,7 @@ class TacfnProcessor(ProcessorMixin):
             )
             for index in range(size)
         ]
-        return self.batch(
-            clips, return_tensors=return_tensors, device=device, speaker_statistics=speaker_statistics
-        )
+        return self.batch(clips, return_tensors=return_tensors, device=device, speaker_statistics=speaker_statistics)
 
     def read(
         self,
