@@ -372,12 +372,12 @@ def test_code_beside_the_weights_reads_a_file_without_the_package(tmp_path, proc
     # The process meets transformers first, as a user's does. Where torchaudio is a CUDA build beside a CPU torch that
     # import fails before any shipped code runs, so that the shipped cure is applied by hand.
     script = f"""
-import importlib.util
+import importlib.util, sys
+sys.modules["modeling_tacfn"] = None  # installed or not, it cannot be imported here
 spec = importlib.util.spec_from_file_location("cure", "saved/torchaudio_cpu.py")
 cure = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(cure)
 cure.make_importable()
-assert importlib.util.find_spec("modeling_tacfn") is None
 import torch
 from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoProcessor
 processor = AutoProcessor.from_pretrained("saved", trust_remote_code=True)

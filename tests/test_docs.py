@@ -1,0 +1,36 @@
+"""The README says only what results files say and what the program can do."""
+
+import re
+from pathlib import Path
+
+from modeling_tacfn.cli import build_parser
+from modeling_tacfn.results import results_table
+
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_tables_are_made_from_the_committed_results():
+    files = sorted((ROOT / "docs" / "results").glob("*.json"))
+    assert files
+    for path in files:
+        assert results_table([path]).strip() in README, f"the README does not show {path.name} as it is"
+
+
+def test_files_that_the_readme_names_exist():
+    named = re.findall(r"\]\((?!https?://)([^)#]+)\)", README) + re.findall(r"(configs/\S+\.yaml)", README)
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_make_targets_that_the_readme_names_exist():
+    targets = re.findall(r"^([a-z_-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"`?make ([a-z_-]+)", README)) <= set(targets)
+
+
+def test_tacfn_commands_of_the_readme_are_understood():
+    lines = re.findall(r"^tacfn (.+?)(?:\s+#.*)?$", README, re.MULTILINE)
+    assert lines
+    for line in lines:
+        build_parser().parse_args(line.split())
