@@ -107,6 +107,7 @@ class TacfnProcessor(ProcessorMixin):
     >>> inputs = processor(audio=np.random.default_rng(0).normal(0, 0.1, 44100), sampling_rate=44100)
     >>> inputs["input_features"].shape
     torch.Size([1, 87, 13])
+
     ```
     """
 

@@ -1,7 +1,11 @@
 """The README says only what results files say and what the program can do."""
 
+import doctest
+import importlib
 import re
 from pathlib import Path
+
+import pytest
 
 from modeling_tacfn.cli import build_parser
 from modeling_tacfn.results import results_table
@@ -26,7 +30,9 @@ def test_files_that_the_readme_names_exist():
 
 def test_make_targets_that_the_readme_names_exist():
     targets = re.findall(r"^([a-z_-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert set(re.findall(r"`?make ([a-z_-]+)", README)) <= set(targets)
+    named = set(re.findall(r"(?:^|`)make ([a-z_-]+)", README, re.MULTILINE))
+    assert named
+    assert named <= set(targets)
 
 
 def test_tacfn_commands_of_the_readme_are_understood():
@@ -34,3 +40,10 @@ def test_tacfn_commands_of_the_readme_are_understood():
     assert lines
     for line in lines:
         build_parser().parse_args(line.split())
+
+
+@pytest.mark.parametrize("name", ["configuration_tacfn", "processing_tacfn"])
+def test_examples_in_docstrings_run(name):
+    result = doctest.testmod(importlib.import_module(f"modeling_tacfn.{name}"))
+    assert result.attempted > 0
+    assert result.failed == 0
