@@ -24,7 +24,8 @@ from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwa
 from dataset_scripts.base import CORPORA, corpus_builder, load_corpus
 from dataset_scripts.folds import corpus_folds, speaker_folds, split_indices
 from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor
-from modeling_tacfn.data import Augmentation, load_clips, normalize_by_speaker, prepare_clips
+from modeling_tacfn.augmentation import Augmentation
+from modeling_tacfn.data import load_clips, normalize_by_speaker, prepare_clips
 from modeling_tacfn.results import environment_record, load_results, make_results, save_json_atomic
 from modeling_tacfn.training import (
     CHECKPOINT,
@@ -65,7 +66,11 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     data.add_argument("--num_folds", type=int, help="speaker-disjoint folds; the corpus's own if not given")
     data.add_argument("--fold", type=int, default=0, help="fold whose speakers are tested")
     data.add_argument("--all_folds", action=argparse.BooleanOptionalAction, default=False)
-    data.add_argument("--validation_speakers", type=int, help="how many training speakers choose the epoch")
+    data.add_argument(
+        "--validation_speakers",
+        type=int,
+        help="how many training speakers choose the epoch; 0: none, the last epoch counts",
+    )
     data.add_argument("--modalities", nargs="+", help="keep only these inputs: audio, video, or names of features")
     data.add_argument(
         "--protocol",
@@ -83,7 +88,13 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     model.add_argument("--audio_processor", type=mapping, default={}, help="arguments of the feature extractor")
     model.add_argument("--video_processor", type=mapping, default={}, help="arguments of the image processor")
-    model.add_argument("--augmentation", type=mapping, default={}, help="see modeling_tacfn.data.Augmentation")
+    model.add_argument(
+        "--square_root_features",
+        nargs="*",
+        default=[],
+        help="named features whose square root the network sees: it evens out the spread of skewed counts and intensities",
+    )
+    model.add_argument("--augmentation", type=mapping, default={}, help="see modeling_tacfn.augmentation.Augmentation")
     model.add_argument("--name", help="name of the method in results; the network's if not given")
 
     group = parser.add_argument_group("optimisation")
@@ -128,7 +139,7 @@ def check_file(parser: argparse.ArgumentParser, path: Path, settings: dict) -> N
             parser.error(f"{path}: {key} must be one of {list(action.choices)}, got {value!r}")
         if action.type is mapping and value is not None and not isinstance(value, dict):
             parser.error(f"{path}: {key} must be a mapping, got {value!r}")
-        if action.nargs == "+" and value is not None and not isinstance(value, list):
+        if action.nargs in ("+", "*") and value is not None and not isinstance(value, list):
             settings[key] = [value]
 
 
@@ -148,6 +159,7 @@ def build_processor(arguments: argparse.Namespace) -> TacfnProcessor:
         TacfnImageProcessor(**arguments.video_processor),
         feature_columns=columns,
         static_features=static,
+        square_root_features=arguments.square_root_features,
         do_video=not arguments.model.get("feature_sizes"),
         is_speaker_normalized=arguments.protocol == "speaker-normalised",
     )
@@ -169,7 +181,7 @@ def choose_modalities(clips: list[dict], arguments: argparse.Namespace) -> None:
     if sizes:
         kept = [name for name in sizes if name in arguments.modalities]
         arguments.model["feature_sizes"] = {name: sizes[name] for name in kept}
-        for field in ("static_features", "spectrogram_features", "reinforced"):
+        for field in ("static_features", "spectrogram_features", "reinforced", "encoded_targets"):
             if arguments.model.get(field) is not None:
                 arguments.model[field] = [name for name in arguments.model[field] if name in kept]
 

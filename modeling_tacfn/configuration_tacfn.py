@@ -31,7 +31,7 @@ class TacfnConfig(PreTrainedConfig):
     ResNeXt-50, audio reinforces video, 26,301,417 parameters. Giving `feature_sizes` selects the **feature form**: named
     feature sequences (or one vector per clip), each reinforced by the others.
 
-    Both forms, wherever the paper's text could not be read, follow `FusedWeightVector` in `modeling_tacfn.py`.
+    Both forms, wherever the paper's text could not be read, follow `TacfnFusedWeight` in `modeling_tacfn.py`.
 
     Args:
         audio_coefficients (`int`, *optional*, defaults to 13):
@@ -95,12 +95,15 @@ class TacfnConfig(PreTrainedConfig):
         weight_scale (`str`, *optional*, defaults to `"softmax"`):
             `"softmax"` weights sum to 1 over the n positions of a slot, as published: their mean gain is 1/n. `"mean_one"`
             multiplies them by n, so that the gain does not depend on n.
-        target_tokens (`str`, *optional*):
-            What a weight vector acts on: the `"input"` tokens of the target or its own `"encoded"` tokens. Defaults to
-            `"input"` in the audio-video form (the convolutional maps) and `"encoded"` in the feature form.
+        encoded_targets (`tuple[str, ...]`, *optional*):
+            Feature form: names of the modalities whose weight vector acts on what their own encoder gave; for the others it
+            acts on the encoder's input, as in the audio-video form. Defaults to every modality.
         readout (`str`, *optional*, defaults to `"mean"`):
-            Feature form: what the classifier sees of each modality's tokens: their `"mean"`, or `"mean_std"`, mean and standard
-            deviation over the steps (statistics pooling), which tells lively from flat voices.
+            Feature form: what the classifier sees of each sequence: the `"mean"` of its tokens, or `"statistics"`, their mean,
+            maximum and standard deviation, which tells lively from flat voices. Of static features it sees the mean.
+        modality_loss_weight (`float`, *optional*, defaults to 0.0):
+            Above 0, every modality also has a classifier of its own that sees its pooled tokens before they are reinforced;
+            the mean loss of each is added with this weight, so that no modality is left unlearnt beside a stronger one.
         initializer_range (`float`, *optional*, defaults to 0.02):
             Standard deviation of the normal initialisation of the spliced weight's last layer.
 
@@ -153,8 +156,9 @@ class TacfnConfig(PreTrainedConfig):
     reinforced: list[str] | tuple[str, ...] | None = None
     selection_pooling: Literal["mean", "last"] = "mean"
     weight_scale: Literal["softmax", "mean_one"] = "softmax"
-    target_tokens: Literal["input", "encoded"] | None = None
-    readout: Literal["mean", "mean_std"] = "mean"
+    encoded_targets: list[str] | tuple[str, ...] | None = None
+    readout: Literal["mean", "statistics"] = "mean"
+    modality_loss_weight: float = 0.0
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs):
@@ -167,8 +171,8 @@ class TacfnConfig(PreTrainedConfig):
             self.intermediate_size = 4 * self.hidden_size
         if self.reinforced is None:
             self.reinforced = self.modalities if self.feature_sizes else ("video",)
-        if self.target_tokens is None:
-            self.target_tokens = "encoded" if self.feature_sizes else "input"
+        if self.encoded_targets is None:
+            self.encoded_targets = self.modalities if self.feature_sizes else ()
         super().__post_init__(**kwargs)
 
     def to_diff_dict(self):
@@ -186,7 +190,7 @@ class TacfnConfig(PreTrainedConfig):
                 f"`hidden_size` must be a multiple of `num_attention_heads`, got {self.hidden_size} and "
                 f"{self.num_attention_heads}; change one of them."
             )
-        for field in ("reinforced", "static_features", "spectrogram_features"):
+        for field in ("reinforced", "encoded_targets", "static_features", "spectrogram_features"):
             unknown = sorted(set(getattr(self, field) or ()) - set(self.modalities))
             if unknown:
                 raise ValueError(
@@ -203,9 +207,10 @@ class TacfnConfig(PreTrainedConfig):
             )
         if self.feature_sizes:
             return
-        if self.target_tokens == "encoded":
+        if self.encoded_targets:
             raise ValueError(
-                '`target_tokens="encoded"` belongs to the feature form; give `feature_sizes`, or use "input".'
+                f"`encoded_targets` belongs to the feature form, got {list(self.encoded_targets)}; give `feature_sizes`, or "
+                "leave it out."
             )
         if len(self.audio_channels) != 3 or self.audio_channels[-1] != self.hidden_size:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""From a corpus to batches: clips prepared once and kept on disk, one augmentation draw per clip, padding with masks."""
+"""From a corpus to batches: clips prepared once and kept on disk, padding with masks."""
 
 import hashlib
 import json
@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -23,58 +22,6 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_CACHE = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser() / "modeling_tacfn" / "prepared"
 FEWEST_CLIPS_FOR_WORKERS = 32
-
-
-@dataclass
-class Augmentation:
-    """
-    What training does to a clip: one draw per clip, the same for all its frames. A strength of 0 switches a part off.
-
-    Args:
-        flip (`float`): probability of mirroring the frames.
-        zoom (`float`): the frames are scaled by a factor within 1 ± zoom and moved by up to that share of their size.
-        rotation (`float`): largest rotation of the frames in degrees.
-        brightness (`float`): the pixels are scaled by a factor within 1 ± brightness.
-        audio_crop (`int`): steps of the random piece of the sound that is kept; 0 keeps all of it.
-        tempo (`float`): the piece is played at a tempo within 1 ± tempo.
-        frequency_shift (`float`): largest shift over mel bins, as from another vocal tract; they are stretched by up to
-            5 % as well.
-        gain (`float`): standard deviation of the change of a log-mel's level, in units of the training spread.
-        tilt (`float`): the same for a slope over the mel bins, the difference from first to last.
-        time_masks, time_mask_size (`int`): SpecAugment masks over audio steps, and their largest size in steps.
-        frequency_masks, frequency_mask_size (`int`): the same over coefficients or mel bins.
-        feature_noise (`float`): Gaussian noise on static features, in units of their spread over the training speakers.
-        feature_dropout (`float`): probability of hiding a single unit of a static feature.
-        modality_dropout (`float`): probability that a clip loses one of its modalities.
-        mixup (`float`): Beta(mixup, mixup) mixing of pairs of clips and their labels.
-    """
-
-    flip: float = 0.0
-    zoom: float = 0.0
-    rotation: float = 0.0
-    brightness: float = 0.0
-    audio_crop: int = 0
-    tempo: float = 0.0
-    frequency_shift: float = 0.0
-    gain: float = 0.0
-    tilt: float = 0.0
-    time_masks: int = 0
-    time_mask_size: int = 0
-    frequency_masks: int = 0
-    frequency_mask_size: int = 0
-    feature_noise: float = 0.0
-    feature_dropout: float = 0.0
-    modality_dropout: float = 0.0
-    mixup: float = 0.0
-
-    @classmethod
-    def from_dict(cls, values: dict | None) -> "Augmentation":
-        """Build from a mapping; an unknown name is an error that lists the known ones."""
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(values or {}) - known)
-        if unknown:
-            raise ValueError(f"Unknown augmentation {unknown}; the known ones are {sorted(known)}.")
-        return cls(**(values or {}))
 
 
 def clip_key(row: dict, processor_settings: str) -> str:
@@ -227,156 +174,64 @@ class ClipCollator:
     Args:
         num_labels (`int`): number of classes.
         image_processor ([`TacfnImageProcessor`], *optional*): its pixel normalisation is applied to the crops.
-        augmentation ([`Augmentation`], *optional*): none leaves the clips as they are.
-        statistics (`dict[str, tuple[np.ndarray, np.ndarray]]`, *optional*): mean and standard deviation of each array over
-            the training clips, from [`feature_statistics`]: what a masked audio step holds, and the scale of noise and gain.
+        augmenter ([`Augmenter`], *optional*): none leaves the clips as they are.
+        label_smoothing (`float`, *optional*, defaults to 0.0): share of each label that is spread over all classes.
     """
 
-    def __init__(self, num_labels: int, image_processor=None, augmentation=None, statistics=None):
+    def __init__(self, num_labels: int, image_processor=None, augmenter=None, label_smoothing: float = 0.0):
         self.num_labels = num_labels
         self.image_processor = image_processor
-        self.augmentation = augmentation
-        self.statistics = {
-            name: (torch.as_tensor(mean), torch.as_tensor(std)) for name, (mean, std) in (statistics or {}).items()
-        }
-        self.generator = torch.Generator()
-        self.mixing = np.random.default_rng()
+        self.augmenter = augmenter
+        self.label_smoothing = label_smoothing
 
     def seed(self, seed: int) -> None:
         """Make the draws of the coming epoch a function of `seed` alone, so that a resumed run repeats them."""
-        self.generator.manual_seed(seed)
-        self.mixing = np.random.default_rng(seed)
+        if self.augmenter is not None:
+            self.augmenter.seed(seed)
 
     def __call__(self, samples: list[dict]) -> dict[str, torch.Tensor]:
+        batch = {"index": torch.tensor([sample["index"] for sample in samples])}
+        batch["labels"] = torch.tensor([sample["label"] for sample in samples])
+        if self.augmenter is not None:
+            samples = self.augmenter.exchange_features(samples)
         clips = [sample["clip"] for sample in samples]
-        batch = {"labels": torch.tensor([sample["label"] for sample in samples])}
-        batch["index"] = torch.tensor([sample["index"] for sample in samples])
-        names = {name for clip in clips for name in clip}
-        if "input_features" in names:
-            audio = [self._audio(clip.get("input_features")) for clip in clips]
-            batch["input_features"], batch["audio_mask"] = pad_clips(audio)
-        if "crops" in names:
-            crops = [torch.from_numpy(clip["crops"]) if "crops" in clip else None for clip in clips]
-            frames, batch["video_mask"] = pad_clips(crops)
-            batch["pixel_values_videos"] = self._pixels(frames) * batch["video_mask"][:, :, None, None, None]
-        features, masks = {}, {}
-        for name in sorted(name for name in names if name.startswith("feature/")):
-            short = name.removeprefix("feature/")
-            values = [torch.from_numpy(clip[name]) if name in clip else None for clip in clips]
-            features[short], masks[short] = self._feature(short, values)
-        if features:
-            batch["features"], batch["feature_masks"] = features, masks
-        if self.augmentation is not None and self.augmentation.modality_dropout > 0:
-            self._drop_modalities(batch)
-        if self.augmentation is not None and self.augmentation.mixup > 0:
-            return mix_clips(batch, self.augmentation.mixup, self.num_labels, self.mixing)
-        return batch
+        names = sorted({name for clip in clips for name in clip})
+        arrays = {name: [torch.from_numpy(clip[name]) if name in clip else None for clip in clips] for name in names}
+        if "input_features" in arrays:
+            batch["input_features"], batch["audio_mask"] = pad_clips(arrays.pop("input_features"))
+        if "crops" in arrays:
+            frames, batch["video_mask"] = pad_clips(arrays.pop("crops"))
+            batch["pixel_values_videos"] = frames.permute(0, 1, 4, 2, 3).float()  # (batch, frames, 3, height, width)
+        if arrays:
+            features = {name.removeprefix("feature/"): pad_feature(values) for name, values in arrays.items()}
+            batch["features"] = {name: values for name, (values, _) in features.items()}
+            batch["feature_masks"] = {name: mask for name, (_, mask) in features.items()}
+        if self.augmenter is not None:
+            self.augmenter(batch, samples)
+        if "pixel_values_videos" in batch:
+            batch["pixel_values_videos"] = self._normalized(batch["pixel_values_videos"], batch["video_mask"])
+        if self.label_smoothing or (self.augmenter is not None and self.augmenter.options.mixup):
+            labels = nn.functional.one_hot(batch["labels"], self.num_labels).float()
+            batch["labels"] = (1 - self.label_smoothing) * labels + self.label_smoothing / self.num_labels
+        return batch if self.augmenter is None else self.augmenter.mix(batch)
 
-    def _uniform(self, low: float, high: float, *shape: int) -> torch.Tensor:
-        return low + (high - low) * torch.rand(shape, generator=self.generator)
-
-    def _integer(self, high: int) -> int:
-        """A draw from 0 … high, both included."""
-        return int(torch.randint(high + 1, (), generator=self.generator))
-
-    def _audio(self, values: np.ndarray | None) -> torch.Tensor | None:
-        if values is None:
-            return None
-        audio = torch.from_numpy(values)
-        options = self.augmentation
-        if options is None:
-            return audio
-        size, coefficients = audio.shape
-        mean, spread = self.statistics["input_features"]
-        rate = float(self._uniform(1 - options.tempo, 1 + options.tempo))
-        kept = min(options.audio_crop or size, int(size / rate)) or 1
-        start = float(self._uniform(0, 1)) * max(0.0, size - kept * rate)
-        audio = audio[(start + rate * torch.arange(kept)).long().clamp(max=size - 1)]
-        if options.frequency_shift:
-            stretch = self._uniform(0.95, 1.05)
-            bins = stretch * torch.arange(coefficients) + self._uniform(
-                -options.frequency_shift, options.frequency_shift
-            )
-            bins = bins.clamp(0, coefficients - 1)
-            lower = bins.long().clamp(max=coefficients - 2)
-            audio = torch.lerp(audio[:, lower], audio[:, lower + 1], bins - lower)
-        if options.gain or options.tilt:
-            level, slope = torch.randn(2, generator=self.generator)
-            change = options.gain * level + options.tilt * slope * torch.linspace(-0.5, 0.5, coefficients)
-            audio = audio + spread * change
-        for _ in range(options.frequency_masks):
-            size = self._integer(min(options.frequency_mask_size, audio.shape[1]))
-            start = self._integer(audio.shape[1] - size)
-            audio[:, start : start + size] = mean[start : start + size]
-        for _ in range(options.time_masks):
-            size = self._integer(min(options.time_mask_size, audio.shape[0]))
-            start = self._integer(audio.shape[0] - size)
-            audio[start : start + size] = mean
-        return audio
-
-    def _pixels(self, frames: torch.Tensor) -> torch.Tensor:
-        """Crops `(batch, frames, height, width, 3)` in 0…255 → normalised `(batch, frames, 3, height, width)`."""
+    def _normalized(self, pixels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         settings = self.image_processor
-        pixels = frames.permute(0, 1, 4, 2, 3).float()
-        options = self.augmentation
-        if options is not None:
-            pixels = self._move(pixels)
-            if options.brightness:
-                pixels = pixels * self._uniform(
-                    1 - options.brightness, 1 + options.brightness, len(pixels), 1, 1, 1, 1
-                )
-                pixels = pixels.clamp(0, 255)
         if settings.do_rescale:
             pixels = pixels * settings.rescale_factor
         if settings.do_normalize:
             mean, std = torch.tensor(settings.image_mean), torch.tensor(settings.image_std)
             pixels = (pixels - mean[:, None, None]) / std[:, None, None]
-        return pixels
+        return pixels * mask[:, :, None, None, None]
 
-    def _move(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Flip, zoom, shift and rotate: one affine map per clip, applied to all its frames."""
-        options = self.augmentation
-        if not (options.flip or options.zoom or options.rotation):
-            return pixels
-        batch, frames = pixels.shape[:2]
-        mirror = 1 - 2 * (self._uniform(0, 1, batch) < options.flip).float()
-        scale = self._uniform(1 - options.zoom, 1 + options.zoom, batch)
-        angle = self._uniform(-options.rotation, options.rotation, batch) * math.pi / 180
-        shift = self._uniform(-options.zoom, options.zoom, batch, 2)
-        rows = [
-            torch.stack([mirror * scale * angle.cos(), -scale * angle.sin(), shift[:, 0]], dim=1),
-            torch.stack([mirror * scale * angle.sin(), scale * angle.cos(), shift[:, 1]], dim=1),
-        ]
-        theta = torch.stack(rows, dim=1).repeat_interleave(frames, dim=0)
-        flat = pixels.flatten(0, 1)
-        grid = nn.functional.affine_grid(theta, list(flat.shape), align_corners=False)
-        return nn.functional.grid_sample(flat, grid, padding_mode="border", align_corners=False).view_as(pixels)
 
-    def _feature(self, name: str, values: list[torch.Tensor | None]) -> tuple[torch.Tensor, torch.Tensor]:
-        if next(value for value in values if value is not None).ndim == 2:
-            return pad_clips(values)
-        size = next(len(value) for value in values if value is not None)
-        stacked = torch.stack([torch.full((size,), math.nan) if value is None else value for value in values])
-        mask = stacked.isfinite()
-        stacked = stacked.nan_to_num(0.0, 0.0, 0.0)
-        options = self.augmentation
-        if options is not None and options.feature_noise:
-            _, spread = self.statistics[f"feature/{name}"]
-            stacked = stacked + options.feature_noise * spread * torch.randn(stacked.shape, generator=self.generator)
-        if options is not None and options.feature_dropout:
-            mask = mask & (self._uniform(0, 1, *mask.shape) >= options.feature_dropout)
-        return stacked, mask
-
-    def _drop_modalities(self, batch: dict) -> None:
-        """Hide one modality of some clips, never the last one that a clip has."""
-        masks = [batch[name] for name in ("audio_mask", "video_mask") if name in batch]
-        masks += list(batch.get("feature_masks", {}).values())
-        dropped = self._uniform(0, 1, len(batch["labels"])) < self.augmentation.modality_dropout
-        chosen = torch.randint(len(masks), dropped.shape, generator=self.generator)
-        present = torch.stack([mask.any(1) for mask in masks])
-        for index, mask in enumerate(masks):
-            others = present.sum(0) - present[index].long() > 0
-            mask[dropped & (chosen == index) & others] = False
+def pad_feature(values: list[torch.Tensor | None]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stack one named feature: sequences are padded, a missing number of a static vector is masked."""
+    example = next(value for value in values if value is not None)
+    if example.ndim == 2:
+        return pad_clips(values)
+    stacked = torch.stack([torch.full_like(example, math.nan) if value is None else value for value in values])
+    return stacked.nan_to_num(0.0, 0.0, 0.0), stacked.isfinite()
 
 
 def pad_clips(clips: list[torch.Tensor | None]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -392,23 +247,4 @@ def pad_clips(clips: list[torch.Tensor | None]) -> tuple[torch.Tensor, torch.Ten
     return values, mask
 
 
-def mix_clips(batch: dict, alpha: float, num_labels: int, generator: np.random.Generator) -> dict:
-    """Mixup: every clip is mixed with another one of its batch, inputs and labels alike; masks are united."""
-    size = len(batch["labels"])
-    share = torch.from_numpy(generator.beta(alpha, alpha, size)).float()
-    partner = torch.from_numpy(generator.permutation(size))
-
-    def mix(values):
-        if isinstance(values, dict):
-            return {name: mix(value) for name, value in values.items()}
-        if values.dtype == torch.bool:
-            return values | values[partner]
-        weight = share.view(-1, *[1] * (values.ndim - 1))
-        return weight * values + (1 - weight) * values[partner]
-
-    labels = nn.functional.one_hot(batch["labels"], num_labels).float()
-    inputs = {name: mix(values) for name, values in batch.items() if name not in ("labels", "index")}
-    return inputs | {"labels": mix(labels), "index": batch["index"]}
-
-
-__all__ = ["Augmentation", "ClipCollator", "load_clips", "normalize_by_speaker", "prepare_clips"]
+__all__ = ["ClipCollator", "feature_statistics", "load_clips", "normalize_by_speaker", "prepare_clips"]

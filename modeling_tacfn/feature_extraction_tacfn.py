@@ -35,8 +35,6 @@ logger = logging.get_logger(__name__)
 
 FEATURE_TYPES = ("mfcc", "log_mel")
 BACKENDS = ("auto", "numpy", "torchaudio")
-# librosa's floor of the power, -100 dB.
-MINIMUM_POWER = 1e-10
 # A float waveform lies in [-1, 1]; far beyond it are integers that were cast without being scaled.
 LARGEST_PLAUSIBLE_PEAK = 32.0
 
@@ -55,7 +53,9 @@ class TacfnFeatureExtractor(SequenceFeatureExtractor):
         num_mel_bins (`int`, *optional*, defaults to 128): Slaney mel filters.
         min_frequency (`float`, *optional*, defaults to 0.0): lower edge of the filters in Hz.
         max_frequency (`float`, *optional*): upper edge of the filters in Hz; half the sampling rate if not given.
-        top_db (`float`, *optional*, defaults to 80.0): levels lower than a clip's loudest by more than this are raised to it.
+        minimum_power (`float`, *optional*, defaults to 1e-10): floor of the power in a mel filter, -100 dB as in librosa.
+        top_db (`float`, *optional*, defaults to 80.0): levels lower than a clip's loudest by more than this are raised to it;
+            `None` keeps them.
         padding_value (`float`, *optional*, defaults to 0.0): fills the frames past a clip's end.
         backend (`str`, *optional*, defaults to `"auto"`): `"numpy"`, `"torchaudio"`, or `"auto"`: torchaudio for a call
             that names a `device`, if it is installed, else numpy.
@@ -74,7 +74,8 @@ class TacfnFeatureExtractor(SequenceFeatureExtractor):
         num_mel_bins: int = 128,
         min_frequency: float = 0.0,
         max_frequency: float | None = None,
-        top_db: float = 80.0,
+        minimum_power: float = 1e-10,
+        top_db: float | None = 80.0,
         padding_value: float = 0.0,
         backend: str = "auto",
         **kwargs,
@@ -100,6 +101,8 @@ class TacfnFeatureExtractor(SequenceFeatureExtractor):
                 f"expected 0 <= min_frequency < max_frequency <= sampling_rate / 2 = {sampling_rate / 2} Hz, got "
                 f"{min_frequency} and {max_frequency}."
             )
+        if minimum_power <= 0 or (top_db is not None and top_db <= 0):
+            raise ValueError(f"`minimum_power` and `top_db` must be positive, got {minimum_power} and {top_db}.")
         super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs)
         self.feature_type = feature_type
         self.n_fft = n_fft
@@ -108,6 +111,7 @@ class TacfnFeatureExtractor(SequenceFeatureExtractor):
         self.num_mel_bins = num_mel_bins
         self.min_frequency = min_frequency
         self.max_frequency = max_frequency
+        self.minimum_power = minimum_power
         self.top_db = top_db
         self.backend = backend
 
@@ -223,8 +227,9 @@ class TacfnFeatureExtractor(SequenceFeatureExtractor):
         spectrum = fft.rfft(frames, axis=-1)  # (frames, 1 + n_fft // 2)
         power = spectrum.real**2 + spectrum.imag**2
         mel = power @ _mel_filters(*self._filter_arguments())
-        level = 10.0 * np.log10(np.maximum(mel, MINIMUM_POWER))
-        level = np.maximum(level, level.max() - self.top_db)
+        level = 10.0 * np.log10(np.maximum(mel, self.minimum_power))
+        if self.top_db is not None:
+            level = np.maximum(level, level.max() - self.top_db)
         if self.feature_type == "log_mel":
             return level
         return fft.dct(level, type=2, norm="ortho", axis=-1)[:, : self.feature_size]
@@ -240,9 +245,10 @@ class TacfnFeatureExtractor(SequenceFeatureExtractor):
         # Zeros stand on both sides of every clip, so that the padding of the batch changes no frame of a shorter one.
         mel = mel_spectrogram(samples.to(device)).transpose(1, 2)  # (batch, frames, mel)
         mask = torch.arange(mel.shape[1], device=mel.device) < lengths[:, None]
-        level = 10.0 * torch.log10(mel.clamp(min=MINIMUM_POWER))
-        loudest = level.masked_fill(~mask[..., None], -torch.inf).amax(dim=(1, 2), keepdim=True)
-        features = torch.maximum(level, loudest - self.top_db)
+        features = 10.0 * torch.log10(mel.clamp(min=self.minimum_power))
+        if self.top_db is not None:
+            loudest = features.masked_fill(~mask[..., None], -torch.inf).amax(dim=(1, 2), keepdim=True)
+            features = torch.maximum(features, loudest - self.top_db)
         if self.feature_type == "mfcc":
             # Summing 128 levels near -90 dB in single precision would cost 1e-3.
             features = (features.double() @ dct).float()

@@ -107,7 +107,6 @@ class SelectionEncoder(nn.Module):
 
     def __init__(self, config, has_positions: bool = True):
         super().__init__()
-        self.scale = math.sqrt(config.hidden_size)
         self.has_positions = has_positions
         self.dropout = nn.Dropout(config.embedding_dropout)
         self.layers = nn.ModuleList([EncoderLayer(config) for _ in range(config.num_hidden_layers)])
@@ -117,9 +116,10 @@ class SelectionEncoder(nn.Module):
         """Select among `tokens` `(batch, steps, hidden_size)`; `mask` `(batch, steps)` is 1 for real steps."""
         if not self.layers:
             return tokens
-        hidden_states = self.scale * tokens
+        hidden_states = tokens
         if self.has_positions:
-            hidden_states = hidden_states + sinusoidal_positions(*tokens.shape[1:], tokens.device, tokens.dtype)
+            positions = sinusoidal_positions(*tokens.shape[1:], tokens.device, tokens.dtype)
+            hidden_states = math.sqrt(tokens.shape[-1]) * tokens + positions
         hidden_states = self.dropout(hidden_states)
         attention_mask = None
         if mask is not None:

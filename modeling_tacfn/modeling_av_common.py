@@ -37,6 +37,9 @@ class AudioVideoOutput(ModelOutput):
         weight_vectors (`dict[str, torch.FloatTensor]`, *optional*):
             For each reinforced modality its fused weight vector: `(batch_size, slots, height, width)` for video,
             `(batch_size, steps)` for a sequence, `(batch_size, units)` for a static feature. Padding has weight 0.
+        modality_logits (`dict[str, torch.FloatTensor]`, *optional*):
+            What each modality's own classifier says before any reinforcement, `(batch_size, num_labels)`; only with
+            `config.modality_loss_weight` above 0. Of a clip without that modality it says nothing meaningful.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*):
             Tokens after each layer of the selection encoders, one encoder after the other.
         attentions (`tuple[torch.FloatTensor]`, *optional*):
@@ -47,6 +50,7 @@ class AudioVideoOutput(ModelOutput):
     logits: torch.FloatTensor | None = None
     pooler_output: torch.FloatTensor | None = None
     weight_vectors: dict[str, torch.FloatTensor] | None = None
+    modality_logits: dict[str, torch.FloatTensor] | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     attentions: tuple[torch.FloatTensor, ...] | None = None
 
@@ -67,12 +71,13 @@ def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return (values * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
-def masked_mean_std(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean and standard deviation over real steps, side by side `(batch, 2 * size)`; zeros for a clip that has none."""
+def masked_statistics(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean, maximum and standard deviation over real steps `(batch, 3 * size)`; zeros for a clip that has none."""
+    present = mask.any(1, keepdim=True)
     mean = masked_mean(values, mask)
-    variance = masked_mean((values - mean[:, None]) ** 2, mask)
-    present = mask.any(1, keepdim=True).to(values.dtype)
-    return torch.cat([mean, (variance + 1e-4).sqrt() * present], dim=1)
+    largest = values.masked_fill(~mask.unsqueeze(-1), torch.finfo(values.dtype).min).amax(1)
+    spread = (masked_mean((values - mean[:, None]) ** 2, mask) + 1e-4).sqrt()
+    return torch.cat([mean, largest, spread], dim=1).masked_fill(~present, 0.0)
 
 
 def last_step(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -106,26 +111,39 @@ def adaptive_bins(values: torch.Tensor, lengths: torch.Tensor, bins: int) -> tor
     return weights @ values
 
 
-def classification_loss(logits: torch.Tensor, labels: torch.Tensor, problem_type: str | None) -> torch.Tensor:
-    """Cross-entropy over K classes (`labels` are indices or, for mixed clips, probabilities), or K yes/no questions."""
+def classification_loss(
+    logits: torch.Tensor, labels: torch.Tensor, problem_type: str | None, present: torch.Tensor | None = None
+) -> torch.Tensor:
+    """
+    Cross-entropy over K classes (`labels` are indices or, for mixed clips, probabilities), or K yes/no questions.
+
+    The mean is over the clips of the mask `present` `(batch,)`, if it is given; 0 if there are none.
+    """
+    logits = logits.float()
     if problem_type == "multi_label_classification":
-        return nn.functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
-    return nn.functional.cross_entropy(logits, labels)
+        losses = nn.functional.binary_cross_entropy_with_logits(logits, labels.float(), reduction="none").mean(1)
+    else:
+        losses = nn.functional.cross_entropy(logits, labels, reduction="none")
+    if present is None:
+        return losses.mean()
+    return (losses * present).sum() / present.sum().clamp(min=1)
 
 
 def init_audio_video_weights(module: nn.Module, std: float) -> None:
-    """Convolutions as in their papers (Kaiming, fan out), Transformer weights as in MulT (Xavier), unit norms."""
-    if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+    """3-D convolutions as in ResNeXt's code (Kaiming, fan out); other weights as torch starts them, like the papers' code."""
+    if isinstance(module, nn.Conv3d):
         init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if module.bias is not None:
             init.zeros_(module.bias)
-    elif isinstance(module, nn.Linear):
-        if module.out_features == 1:  # a score per position starts close to uniform weights
-            init.normal_(module.weight, std=std)
-        else:
-            init.xavier_uniform_(module.weight)
+    elif isinstance(module, nn.Linear) and module.out_features == 1:
+        init.normal_(module.weight, std=std)  # a score per position starts close to uniform weights
         if module.bias is not None:
             init.zeros_(module.bias)
+    elif isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
+        init.kaiming_uniform_(module.weight, a=math.sqrt(5))
+        if module.bias is not None:
+            bound = 1 / math.sqrt(module.weight[0].numel())
+            init.uniform_(module.bias, -bound, bound)
     elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
         init.ones_(module.weight)
         init.zeros_(module.bias)
@@ -136,8 +154,8 @@ def init_audio_video_weights(module: nn.Module, std: float) -> None:
         init.ones_(module.weight)
         init.zeros_(module.bias)
     elif isinstance(module, UnitTokens):
-        init.normal_(module.weight, std=1 / math.sqrt(module.weight.shape[-1]))
-        init.normal_(module.bias, std=1 / math.sqrt(module.bias.shape[-1]))
+        init.normal_(module.weight, std=2 / math.sqrt(module.weight.shape[-1]))
+        init.normal_(module.bias, std=2 / math.sqrt(module.bias.shape[-1]))
     elif isinstance(module, Standardize):
         init.zeros_(module.mean)
         init.ones_(module.std)

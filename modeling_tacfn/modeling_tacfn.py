@@ -38,8 +38,8 @@ from .modeling_av_common import (
     init_audio_video_weights,
     last_step,
     masked_mean,
-    masked_mean_std,
     masked_softmax,
+    masked_statistics,
     prefix_mask,
 )
 from .modeling_av_resnext import ResNext3d
@@ -115,10 +115,13 @@ class TacfnAudioVideoFusion(nn.Module):
             self.video_selection = TacfnSelection(config)
             self.audio_weight = TacfnFusedWeight(config, config.hidden_size, config.hidden_size)
         self.dropout = nn.Dropout(config.classifier_dropout)
-        self.pooled_size = self.map_size + config.audio_bins * config.hidden_size
+        self.readout_sizes = {"video": self.map_size, "audio": config.audio_bins * config.hidden_size}
 
     def forward(self, input_features, audio_mask, pixel_values_videos, video_mask, **kwargs):
-        """Return the fused vector `(batch, pooled_size)` and the weight vectors by target."""
+        """
+        Return the fused vector `(batch, pooled_size)`, the weight vectors by target, and by modality its own vector
+        before reinforcement with a mask `(batch,)` of the clips that have it.
+        """
         config = self.config
         present = pixel_values_videos if input_features is None else input_features
         audio = present.new_zeros(present.shape[0], 1, config.hidden_size)
@@ -127,7 +130,7 @@ class TacfnAudioVideoFusion(nn.Module):
             audio, audio_lengths = self.audio_encoder(input_features, audio_mask)  # (B, P, hidden_size)
         audio_steps = prefix_mask(audio_lengths, audio.shape[1])
         pooled_video = present.new_zeros(present.shape[0], self.map_size)
-        weight_vectors = {}
+        weight_vectors, alone = {}, {}
 
         selected_video = present.new_zeros(present.shape[0], config.hidden_size)
         if pixel_values_videos is not None:
@@ -135,6 +138,8 @@ class TacfnAudioVideoFusion(nn.Module):
             height, width = video.shape[2:4]
             video = video.flatten(2, 3)  # (B, slots, positions, map_size)
             positions = slots[:, :, None].expand(video.shape[:3])
+            if config.modality_loss_weight:
+                alone["video"] = (masked_mean(video.flatten(1, 2), positions.flatten(1)), slots.any(1))
             if "audio" in config.reinforced:
                 tokens = self.video_projection(video.flatten(1, 2))
                 _, selected_video = self.video_selection(tokens, positions.flatten(1), **kwargs)
@@ -144,12 +149,17 @@ class TacfnAudioVideoFusion(nn.Module):
                 weight_vectors["video"] = weights.unflatten(2, (height, width))
             pooled_video = masked_mean(video.flatten(1, 2), positions.flatten(1))
 
+        if config.modality_loss_weight and input_features is not None:
+            alone["audio"] = (self.dropout(self._bins(audio, audio_lengths)), audio_lengths > 0)
         if "audio" in config.reinforced and input_features is not None:
             reinforced, weights = self.audio_weight(audio.unsqueeze(1), selected_video, audio_steps.unsqueeze(1))
             audio, weight_vectors["audio"] = reinforced.squeeze(1), weights.squeeze(1)
-        # Channel by channel over time, as the released code flattens its map.
-        audio_bins = adaptive_bins(audio, audio_lengths, config.audio_bins).transpose(1, 2).flatten(1)
-        return torch.cat([pooled_video, self.dropout(audio_bins)], dim=1), weight_vectors
+        fused = torch.cat([pooled_video, self.dropout(self._bins(audio, audio_lengths))], dim=1)
+        return fused, weight_vectors, alone
+
+    def _bins(self, audio: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """The audio map at a fixed number of steps, channel by channel over time, as the released code flattens it."""
+        return adaptive_bins(audio, lengths, self.config.audio_bins).transpose(1, 2).flatten(1)
 
 
 class TacfnFeatureInput(nn.Module):
@@ -203,36 +213,47 @@ class TacfnFeatureFusion(nn.Module):
         self.weights = nn.ModuleDict(
             {name: TacfnFusedWeight(config, size, (len(names) - 1) * size) for name in config.reinforced}
         )
-        self.pool = masked_mean_std if config.readout == "mean_std" else masked_mean
+        # The units of a static feature are different things: only their mean is comparable between clips.
+        self.has_statistics = {
+            name: config.readout == "statistics" and name not in config.static_features for name in names
+        }
+        self.readout_sizes = {name: 3 * size if self.has_statistics[name] else size for name in names}
         self.dropout = nn.Dropout(config.classifier_dropout)
-        self.readout_size = 2 * size if config.readout == "mean_std" else size
-        self.pooled_size = len(names) * self.readout_size
-        self.head = nn.Linear(self.pooled_size, self.pooled_size)
+        pooled_size = sum(self.readout_sizes.values())
+        self.head = nn.Linear(pooled_size, pooled_size)
 
     def forward(self, features: dict[str, torch.Tensor], masks: dict[str, torch.Tensor], **kwargs):
-        """Return the fused vector `(batch, pooled_size)` and the weight vectors by target."""
+        """
+        Return the fused vector `(batch, pooled_size)`, the weight vectors by target, and by modality its own vector
+        before reinforcement with a mask `(batch,)` of the clips that have it.
+        """
         present = next(iter(features.values()))
         absent = present.new_zeros(present.shape[0], self.config.hidden_size)
         targets, steps, selected = {}, {}, {}
         for name in features:
             tokens, steps[name] = self.inputs[name](features[name], masks[name])
             encoded, selected[name] = self.selections[name](tokens, steps[name], **kwargs)
-            targets[name] = encoded if self.config.target_tokens == "encoded" else tokens
+            targets[name] = encoded if name in self.config.encoded_targets else tokens
 
-        pooled, weight_vectors = [], {}
+        pooled, weight_vectors, alone = [], {}, {}
         for name in self.config.modalities:
             if name not in targets:
-                pooled.append(present.new_zeros(present.shape[0], self.readout_size))
+                pooled.append(present.new_zeros(present.shape[0], self.readout_sizes[name]))
                 continue
             target = targets[name]
+            if self.config.modality_loss_weight:
+                alone[name] = (self.dropout(self._pool(name, target, steps[name])), steps[name].any(1))
             if name in self.weights:
                 others = [selected.get(other, absent) for other in self.config.modalities if other != name]
                 spliced = torch.cat(others, dim=1) if others else None
                 reinforced, weights = self.weights[name](target.unsqueeze(1), spliced, steps[name].unsqueeze(1))
                 target, weight_vectors[name] = reinforced.squeeze(1), weights.squeeze(1)
-            pooled.append(self.pool(target, steps[name]))
+            pooled.append(self._pool(name, target, steps[name]))
         fused = self.dropout(torch.cat(pooled, dim=1))
-        return fused + self.dropout(nn.functional.relu(self.head(fused))), weight_vectors
+        return fused + self.dropout(nn.functional.relu(self.head(fused))), weight_vectors, alone
+
+    def _pool(self, name: str, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return masked_statistics(tokens, mask) if self.has_statistics[name] else masked_mean(tokens, mask)
 
 
 class TacfnPreTrainedModel(PreTrainedModel):
@@ -274,7 +295,12 @@ class TacfnModel(TacfnPreTrainedModel):
     def __init__(self, config: TacfnConfig):
         super().__init__(config)
         self.fusion = TacfnFeatureFusion(config) if config.feature_sizes else TacfnAudioVideoFusion(config)
-        self.classifier = nn.Linear(self.fusion.pooled_size, config.num_labels)
+        sizes = self.fusion.readout_sizes
+        self.classifier = nn.Linear(sum(sizes.values()), config.num_labels)
+        if config.modality_loss_weight:
+            self.modality_classifiers = nn.ModuleDict(
+                {name: nn.Linear(size, config.num_labels) for name, size in sizes.items()}
+            )
         self.post_init()
 
     @capture_outputs(tie_last_hidden_states=False)
@@ -322,7 +348,7 @@ class TacfnModel(TacfnPreTrainedModel):
                     "leave the frames out, or load a network in the audio-video form."
                 )
             features, masks = self._named_features(input_features, audio_mask, features, feature_masks)
-            fused, weight_vectors = self.fusion(features, masks, **kwargs)
+            fused, weight_vectors, alone = self.fusion(features, masks, **kwargs)
         else:
             if features:
                 raise ValueError(
@@ -334,13 +360,28 @@ class TacfnModel(TacfnPreTrainedModel):
                 audio_mask = full_mask(input_features)
             if pixel_values_videos is not None and video_mask is None:
                 video_mask = full_mask(pixel_values_videos)
-            fused, weight_vectors = self.fusion(input_features, audio_mask, pixel_values_videos, video_mask, **kwargs)
+            fused, weight_vectors, alone = self.fusion(
+                input_features, audio_mask, pixel_values_videos, video_mask, **kwargs
+            )
 
         logits = self.classifier(fused)
         loss = None
         if labels is not None:
             loss = classification_loss(logits, labels, self.config.problem_type)
-        return AudioVideoOutput(loss=loss, logits=logits, pooler_output=fused, weight_vectors=weight_vectors)
+        modality_logits = {name: self.modality_classifiers[name](own) for name, (own, _) in alone.items()}
+        if labels is not None and modality_logits:
+            losses = [
+                classification_loss(modality_logits[name], labels, self.config.problem_type, present)
+                for name, (_, present) in alone.items()
+            ]
+            loss = loss + self.config.modality_loss_weight * sum(losses)
+        return AudioVideoOutput(
+            loss=loss,
+            logits=logits,
+            pooler_output=fused,
+            weight_vectors=weight_vectors,
+            modality_logits=modality_logits or None,
+        )
 
     def _check_audio_video(self, input_features, pixel_values_videos):
         coefficients = self.config.audio_coefficients

@@ -92,6 +92,8 @@ class TacfnProcessor(ProcessorMixin):
         image_processor ([`TacfnImageProcessor`], *optional*): for the frames; the paper's settings if not given.
         feature_columns (`dict[str, list[str]]`, *optional*): for each feature name, the CSV columns in order.
         static_features (`list[str]`, *optional*): features that are averaged over a clip to one vector.
+        square_root_features (`list[str]`, *optional*): features whose square root is taken (after the average, if static): it
+            evens out the spread of skewed, non-negative numbers such as the intensities of action units.
         do_video (`bool`, *optional*, defaults to `True`): `False` for a network that takes no pictures: of a video file
             only the sound is read.
         is_speaker_normalized (`bool`, *optional*, defaults to `False`): the network was trained on features centred and
@@ -118,12 +120,14 @@ class TacfnProcessor(ProcessorMixin):
         image_processor=None,
         feature_columns: dict[str, list[str]] | None = None,
         static_features: list[str] | None = None,
+        square_root_features: list[str] | None = None,
         do_video: bool = True,
         is_speaker_normalized: bool = False,
     ):
         super().__init__(feature_extractor or TacfnFeatureExtractor(), image_processor or TacfnImageProcessor())
         self.feature_columns = {name: list(columns) for name, columns in (feature_columns or {}).items()}
         self.static_features = list(static_features or [])
+        self.square_root_features = list(square_root_features or [])
         self.do_video = do_video
         self.is_speaker_normalized = is_speaker_normalized
 
@@ -360,7 +364,16 @@ class TacfnProcessor(ProcessorMixin):
             )
         if np.isinf(values).any():
             raise ValueError(f"expected finite numbers in the feature {name!r} (NaN for a missing one), got infinity.")
-        return _mean_of_known(values) if is_static and values.ndim == 2 else values
+        if is_static and values.ndim == 2:
+            values = _mean_of_known(values)
+        if name not in self.square_root_features:
+            return values
+        if np.nanmin(values, initial=0.0) < 0:
+            raise ValueError(
+                f"expected no negative number in the feature {name!r}, whose square root this network sees, got "
+                f"{np.nanmin(values)}. Give the raw intensities, not normalised ones."
+            )
+        return np.sqrt(values)
 
     def _batch_sound(self, clips: list[ClipInputs], device) -> dict:
         audible = [index for index, clip in enumerate(clips) if clip.has_sound]

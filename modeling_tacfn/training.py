@@ -16,7 +16,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Sampler
 from transformers import AutoConfig, AutoModel
 
-from .data import Augmentation, ClipCollator, feature_statistics
+from .augmentation import Augmentation, Augmenter
+from .data import ClipCollator
 from .plots import plot_confusion, plot_learning_curve
 from .scores import confusion_matrix, uar, war
 
@@ -140,24 +141,23 @@ def train_fold(
         `dict`: the record of the run, as `results.json` holds it.
     """
     set_seed(seed)
-    labels = corpus["label"][:]
-    samples = {
-        side: [{"clip": clips[index], "label": labels[index], "index": index} for index in indices]
-        for side, indices in splits.items()
-    }
-    train_clips = [sample["clip"] for sample in samples["train"]]
+    columns = (corpus["label"][:], corpus["speaker_id"][:], corpus["intensity"][:])
+    rows = [
+        {"index": index, "clip": clip, "label": label, "speaker": speaker, "intensity": intensity}
+        for index, (clip, label, speaker, intensity) in enumerate(zip(clips, *columns, strict=True))
+    ]
+    samples = {side: [rows[index] for index in indices] for side, indices in splits.items()}
+    augmenter = Augmenter(augmentation, samples["train"])
     model = AutoModel.from_config(config)
-    arrays = {name for clip in train_clips for name in clip if name != "crops"}
-    statistics = {name: feature_statistics(train_clips, name) for name in arrays}
-    fit_standardization(model, statistics, processor.is_speaker_normalized)
+    fit_standardization(model, augmenter.statistics, processor.is_speaker_normalized)
     image_processor = processor.image_processor
-    collator = ClipCollator(config.num_labels, image_processor, augmentation, statistics)
+    collator = ClipCollator(config.num_labels, image_processor, augmenter, settings.label_smoothing)
     plain = ClipCollator(config.num_labels, image_processor)
     sampler = EpochSampler(len(samples["train"]), seed)
     batch_size = min(settings.batch_size, len(samples["train"]))
     loaders = {
         "train": DataLoader(samples["train"], batch_size, sampler=sampler, collate_fn=collator, drop_last=True),
-        "validation": DataLoader(samples["validation"] or samples["train"], settings.batch_size, collate_fn=plain),
+        "validation": DataLoader(samples["validation"], settings.batch_size, collate_fn=plain),
         "test": DataLoader(samples["test"], settings.batch_size, collate_fn=plain),
     }
     if settings.activation_checkpointing:
@@ -185,16 +185,18 @@ def train_fold(
         set_seed(epoch_seed(seed, epoch, accelerator.process_index) % 2**32)
         loss = train_epoch(accelerator, model, loaders["train"], optimizer, schedule, average, settings)
         judged = average.module if average else model
-        _, probabilities, truth = predict(accelerator, judged, loaders["validation"], config.num_labels)
-        entry = validation_entry(epoch, loss, probabilities, truth, settings.label_smoothing)
+        entry = {"epoch": epoch, "train_loss": loss}
+        if samples["validation"]:
+            _, probabilities, truth = predict(accelerator, judged, loaders["validation"], config.num_labels)
+            entry |= validation_scores(probabilities, truth, settings.label_smoothing)
         entry |= {"learning_rate": schedule.get_last_lr()[0], "seconds": time.perf_counter() - started}
-        previous = [item["validation_uar"] for item in state.history]
-        if not previous or entry["validation_uar"] > max(previous):
+        # Without validation speakers the number of epochs was chosen before, and the last one counts.
+        if all(entry.get("validation_uar", 1) > item.get("validation_uar", 0) for item in state.history):
             state.best_epoch = epoch
             weights = accelerator.unwrap_model(judged).state_dict()
             state.best_weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
         state.history.append(entry)
-        bar.set_postfix(loss=f"{loss:.3f}", validation_uar=f"{100 * entry['validation_uar']:.1f}")
+        bar.set_postfix({name: f"{entry[name]:.3f}" for name in ("train_loss", "validation_uar") if name in entry})
         accelerator.log({f"fold_{fold}_seed_{seed}/{key}": value for key, value in entry.items()}, step=epoch)
         save_checkpoint(accelerator, folder)
 
@@ -226,7 +228,7 @@ def fit_standardization(model, statistics: dict, is_speaker_normalized: bool) ->
         return
     for name, feature_input in getattr(model.fusion, "inputs", {}).items():
         array = "input_features" if name == "audio" else f"feature/{name}"
-        feature_input.standardize.fit(*(torch.from_numpy(numbers) for numbers in statistics[array]))
+        feature_input.standardize.fit(*statistics[array])
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
@@ -253,11 +255,9 @@ def train_epoch(accelerator, model, loader, optimizer, schedule, average, settin
     model.train()
     losses = []
     for batch in loader:
-        targets = batch.pop("labels")
         batch.pop("index")
         with accelerator.accumulate(model):
-            logits = model(**batch).logits
-            loss = nn.functional.cross_entropy(logits.float(), targets, label_smoothing=settings.label_smoothing)
+            loss = model(**batch).loss
             accelerator.backward(loss)
             if accelerator.sync_gradients:
                 accelerator.clip_grad_norm_(model.parameters(), settings.gradient_clip)
@@ -313,16 +313,14 @@ def modalities_of(clips: list[dict]) -> list[str]:
     return names + sorted(name.removeprefix("feature/") for name in arrays if name.startswith("feature/"))
 
 
-def validation_entry(epoch: int, loss: float, probabilities, labels, smoothing: float) -> dict:
-    """One line of the history."""
+def validation_scores(probabilities, labels, smoothing: float) -> dict[str, float]:
+    """What the history keeps of the validation speakers after one epoch."""
     classes = probabilities.shape[1]
     confusion = confusion_matrix(labels, probabilities.argmax(1), classes)
     logs = np.log(np.clip(probabilities, 1e-8, None))
     picked = logs[np.arange(len(labels)), labels]
     validation_loss = -((1 - smoothing) * picked + smoothing * logs.mean(1)).mean()
     return {
-        "epoch": epoch,
-        "train_loss": loss,
         "validation_loss": float(validation_loss),
         "validation_war": float(war(confusion)),
         "validation_uar": float(uar(confusion)),

@@ -45,7 +45,7 @@ def test_round_trip(fields, tmp_path):
         ({"audio_channels": [32, 32, 32]}, "ending in `hidden_size`"),
         ({"video_depths": [1, 1]}, "one entry per stage"),
         ({"video_widths": [100, 256, 512, 1024]}, "multiples of `video_cardinality`"),
-        ({"target_tokens": "encoded"}, "feature form"),
+        ({"encoded_targets": ["video"]}, "feature form"),
         ({"feature_sizes": {"a": 3}, "static_features": ["a"], "spectrogram_features": ["a"]}, "keep one"),
     ],
 )

@@ -1,15 +1,15 @@
-"""Prepared clips on disk, batches of them, augmentation, and normalisation by speaker."""
+"""Prepared clips on disk, batches of them, and normalisation by speaker."""
 
 import datasets
 import numpy as np
 import pytest
 import torch
 from media_samples import numbered_frames, tone, write_mp4, write_sound
+from prepared_clips import drawn_clips, samples
 
 from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor
 from modeling_tacfn import data as data_module
 from modeling_tacfn.data import (
-    Augmentation,
     ClipCollator,
     feature_statistics,
     load_clips,
@@ -125,19 +125,6 @@ def test_workers_prepare_what_one_process_prepares(rows, processor, tmp_path, mo
             np.testing.assert_allclose(second[key], value, atol=1e-5)
 
 
-def samples(clips):
-    return [{"clip": clip, "label": index % 3, "index": index} for index, clip in enumerate(clips)]
-
-
-def assert_equal(one, other):
-    assert one.keys() == other.keys()
-    for key, value in one.items():
-        if isinstance(value, dict):
-            assert_equal(value, other[key])
-        else:
-            assert torch.equal(value, other[key]), key
-
-
 def test_without_augmentation_a_batch_is_the_processors(rows, processor, tmp_path):
     clips = load_clips(prepare_clips(table(rows), processor, tmp_path / "cache")[1])
     batch = ClipCollator(3, processor.image_processor)(samples(clips))
@@ -157,131 +144,9 @@ def test_without_augmentation_a_batch_is_the_processors(rows, processor, tmp_pat
     torch.testing.assert_close(batch["features"]["units"], expected["features"]["units"])
 
 
-def drawn(size: int = 8, steps: int = 12, frames: int = 3) -> list[dict]:
-    generator = np.random.default_rng(0)
-    return [
-        {
-            "input_features": generator.normal(index, 2, (steps + index, 6)).astype(np.float32),
-            "crops": generator.integers(0, 256, (frames, 16, 16, 3), dtype=np.uint8),
-            "feature/units": generator.normal(size=5).astype(np.float32),
-        }
-        for index in range(size)
-    ]
-
-
-EVERYTHING = Augmentation(
-    flip=0.5,
-    zoom=0.1,
-    rotation=10.0,
-    brightness=0.2,
-    audio_crop=8,
-    tempo=0.1,
-    frequency_shift=1.0,
-    gain=0.3,
-    tilt=0.3,
-    time_masks=1,
-    time_mask_size=3,
-    frequency_masks=1,
-    frequency_mask_size=2,
-    feature_noise=0.2,
-    feature_dropout=0.1,
-    modality_dropout=0.3,
-    mixup=0.4,
-)
-
-
-def collator(clips, **options):
-    augmentation = options.pop("augmentation", None) or Augmentation(**options)
-    statistics = {name: feature_statistics(clips, name) for name in ("input_features", "feature/units")}
-    return ClipCollator(3, TacfnImageProcessor(do_normalize=False), augmentation, statistics)
-
-
-def test_augmentation_is_a_function_of_the_seed():
-    clips = drawn()
-    before = [{key: value.copy() for key, value in clip.items()} for clip in clips]
-    augment = collator(clips, augmentation=EVERYTHING)
-
-    def batch(seed):
-        augment.seed(seed)
-        return augment(samples(clips))
-
-    first, other = batch(1), batch(2)
-    assert_equal(batch(1), first)
-    assert not torch.equal(first["pixel_values_videos"], other["pixel_values_videos"])
-    assert not torch.equal(first["input_features"], other["input_features"][:, : first["input_features"].shape[1]])
-    for clip, kept in zip(clips, before, strict=True):
-        assert all(np.array_equal(clip[key], kept[key]) for key in clip), "a clip in memory was changed"
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_everything_at_once_stays_finite(seed):
-    clips = drawn()
-    augment = collator(clips, augmentation=EVERYTHING)
-    augment.seed(seed)
-    batch = augment(samples(clips))
-    for value in [batch["input_features"], batch["pixel_values_videos"], batch["features"]["units"]]:
-        assert value.isfinite().all()
-
-
-def test_all_frames_of_a_clip_are_flipped_alike():
-    clips = drawn(16)
-    augment = collator(clips, flip=0.5)
-    augment.seed(0)
-    pixels = augment(samples(clips))["pixel_values_videos"]
-    flipped = []
-    for clip, got in zip(clips, pixels, strict=True):
-        plain = torch.from_numpy(clip["crops"]).permute(0, 3, 1, 2).float() / 255
-        same = [torch.allclose(frame, original, atol=1e-3) for frame, original in zip(got, plain, strict=True)]
-        mirrored = [
-            torch.allclose(frame, original.flip(-1), atol=1e-3) for frame, original in zip(got, plain, strict=True)
-        ]
-        assert all(same) or all(mirrored)
-        flipped.append(all(mirrored))
-    assert 0 < sum(flipped) < 16
-
-
-def test_modality_dropout_never_takes_the_last_modality():
-    clips = drawn(32)
-    for index, name in enumerate(("input_features", "crops", "feature/units")):
-        clips[index] = {name: clips[index][name]}
-    augment = collator(clips, modality_dropout=1.0)
-    for seed in range(5):
-        augment.seed(seed)
-        batch = augment(samples(clips))
-        masks = [batch["audio_mask"], batch["video_mask"], batch["feature_masks"]["units"]]
-        present = torch.stack([mask.any(1) for mask in masks]).sum(0)
-        assert present[:3].tolist() == [1, 1, 1]
-        assert present[3:].tolist() == [2] * 29
-
-
-def test_mixed_labels_are_shares_and_inputs_follow_them():
-    clips = [{"feature/units": np.eye(3, dtype=np.float32)[index % 3]} for index in range(9)]
-    augment = ClipCollator(3, None, Augmentation(mixup=0.5))
-    augment.seed(0)
-    batch = augment(samples(clips))
-    torch.testing.assert_close(batch["labels"].sum(1), torch.ones(9))
-    torch.testing.assert_close(batch["features"]["units"], batch["labels"])
-    assert ((batch["labels"] > 0.01) & (batch["labels"] < 0.99)).any()
-
-
-def test_masks_hide_by_the_mean_of_training():
-    clips = drawn(4)
-    augment = collator(clips, time_masks=1, time_mask_size=4, frequency_masks=1, frequency_mask_size=3)
-    mean, _ = feature_statistics(clips, "input_features")
-    augment.seed(3)
-    batch = augment(samples(clips))
-    changed = 0
-    for clip, got in zip(clips, batch["input_features"], strict=True):
-        values = got[: len(clip["input_features"])].numpy()
-        other = values != clip["input_features"]
-        np.testing.assert_allclose(values[other], np.broadcast_to(mean, values.shape)[other])
-        changed += other.sum()
-    assert changed
-
-
-def test_unknown_augmentation_lists_the_known_ones():
-    with pytest.raises(ValueError, match="flipp.*flip.*mixup"):
-        Augmentation.from_dict({"flipp": 0.5})
+def test_smoothed_labels():
+    batch = ClipCollator(3, TacfnImageProcessor(), label_smoothing=0.3)(samples(drawn_clips(2)))
+    torch.testing.assert_close(batch["labels"], torch.tensor([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1]]))
 
 
 def test_each_speaker_is_centred_and_scaled_by_his_own_clips():
@@ -312,7 +177,7 @@ def test_each_speaker_is_centred_and_scaled_by_his_own_clips():
 
 
 def test_a_speaker_is_normalised_without_the_others():
-    clips = drawn(6)
+    clips = drawn_clips(6)
     both = normalize_by_speaker(clips, ["a", "a", "a", "b", "b", "b"])
     alone = normalize_by_speaker(clips[:3], ["a"] * 3)
     for one, other in zip(alone, both, strict=False):

@@ -249,3 +249,22 @@ def test_every_number_is_saved(tmp_path):
     TacfnFeatureExtractor(**settings).save_pretrained(tmp_path)
     loaded = TacfnFeatureExtractor.from_pretrained(tmp_path)
     assert {name: getattr(loaded, name) for name in settings} == settings
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torchaudio"])
+def test_absolute_floor_of_the_power(backend):
+    settings = {
+        "feature_type": "log_mel",
+        "feature_size": 64,
+        "num_mel_bins": 64,
+        "sampling_rate": 16000,
+        "n_fft": 640,
+    }
+    extractor = TacfnFeatureExtractor(**settings, minimum_power=1e-3, top_db=None, backend=backend)
+    loud = np.zeros(3200, np.float32)
+    loud[1600:] = np.sin(np.arange(1600))
+    levels = extractor(loud, 16000, return_tensors="np")["input_features"][0]
+    assert levels.min() == pytest.approx(-30, abs=1e-4)
+    whole = TacfnFeatureExtractor(**settings, backend=backend)(loud, 16000, return_tensors="np")["input_features"][0]
+    assert whole.min() == pytest.approx(whole.max() - 80, abs=1e-3)
+    np.testing.assert_allclose(levels, np.maximum(whole, -30), atol=1e-3)

@@ -243,6 +243,33 @@ def test_yes_no_labels_and_mixed_labels():
     torch.testing.assert_close(run(one_of, batch, labels=torch.eye(8)[:4]).loss, hard)
 
 
+@pytest.mark.parametrize("name", ["features_input_tokens", "audio_video_own_classifiers"])
+def test_each_modality_is_judged_where_it_is_there(name):
+    model, batch = build(name), collate(name, clips_of(name))
+    labels = torch.tensor([0, 1, 2, 3])
+    mask = batch["audio_mask"] if name.startswith("audio_video") else batch["feature_masks"]["audio"]
+    mask[1] = False
+    output = run(model, batch, labels=labels)
+    cross_entropy = torch.nn.functional.cross_entropy
+    there = [0, 2, 3]
+    expected = cross_entropy(output.logits, labels)
+    for modality, logits in output.modality_logits.items():
+        rows = there if modality == "audio" else [0, 1, 2, 3]
+        expected = expected + model.config.modality_loss_weight * cross_entropy(logits[rows], labels[rows])
+    assert set(output.modality_logits) == set(model.config.modalities)
+    torch.testing.assert_close(output.loss, expected)
+
+
+def test_a_modality_is_judged_before_the_others_reinforce_it():
+    model, batch = build("features_input_tokens"), collate("features_input_tokens", clips_of("features_input_tokens"))
+    before = run(model, batch)
+    batch["features"]["units"] += 1
+    after = run(model, batch)
+    assert torch.equal(after.modality_logits["audio"], before.modality_logits["audio"])
+    assert not torch.equal(after.modality_logits["units"], before.modality_logits["units"])
+    assert not torch.equal(after.weight_vectors["audio"], before.weight_vectors["audio"])
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [

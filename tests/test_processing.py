@@ -396,3 +396,15 @@ processor.save_pretrained("again")
     for key, value in expected.items():
         torch.testing.assert_close(loaded[key], value, atol=1e-5, rtol=0)
     assert {path.name for path in (tmp_path / "again").glob("*.py")} == SHIPPED
+
+
+def test_square_root_of_a_skewed_feature(tmp_path):
+    processor = TacfnProcessor(static_features=["units"], square_root_features=["units"])
+    rows = np.array([[1.0, 4.0], [7.0, np.nan]], np.float32)
+    values = processor(features={"units": rows})["features"]["units"]
+    torch.testing.assert_close(values, torch.tensor([[2.0, 2.0]]))
+    processor.save_pretrained(tmp_path)
+    again = TacfnProcessor.from_pretrained(tmp_path)
+    assert torch.equal(again(features={"units": rows})["features"]["units"], values)
+    with pytest.raises(ValueError, match="no negative number in the feature 'units'.*-1"):
+        processor(features={"units": np.array([-1.0, 4.0], np.float32)})

@@ -25,8 +25,10 @@ CONFIGS = {
     "audio_video": AUDIO_VIDEO,
     "audio_video_both_ways": AUDIO_VIDEO | {"reinforced": ("audio", "video"), "weight_scale": "mean_one"},
     "audio_video_last": AUDIO_VIDEO | {"selection_pooling": "last"},
+    "audio_video_own_classifiers": AUDIO_VIDEO | {"modality_loss_weight": 0.3},
     "features": FEATURES,
-    "features_input_tokens": FEATURES | {"target_tokens": "input", "weight_scale": "mean_one", "readout": "mean_std"},
+    "features_input_tokens": FEATURES
+    | {"encoded_targets": ["text"], "weight_scale": "mean_one", "readout": "statistics", "modality_loss_weight": 0.3},
     "features_two_modalities": FEATURES | {"reinforced": ("units",), "num_labels": 4},
 }
 
