@@ -1,7 +1,7 @@
 """What training does to the clips of a batch: one draw per clip, the same for all its frames."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
@@ -31,8 +31,8 @@ class Augmentation:
         frequency_masks, frequency_mask_size (`int`): the same over coefficients or mel bins.
         feature_noise (`float`): Gaussian noise on static features, in units of their spread over the training speakers.
         feature_dropout (`float`): probability that a single number of a static feature becomes its training mean.
-        feature_exchange (`float`): probability that a clip's named features come from another training clip of the same class
-            and intensity: what a face says and what a voice says vary independently within an emotion.
+        feature_exchange (`dict[str, float]`): for a named feature, the probability that a clip's comes from another training
+            clip of the same class and intensity: what a face says and what a voice says vary independently in an emotion.
         speaker_shift (`float`): sound and static features are moved from their speaker's mean towards that of another
             training speaker, by a share drawn between 0 and this.
         modality_dropout (`float`): probability that a clip loses one of its modalities.
@@ -55,7 +55,7 @@ class Augmentation:
     frequency_mask_size: int = 0
     feature_noise: float = 0.0
     feature_dropout: float = 0.0
-    feature_exchange: float = 0.0
+    feature_exchange: dict[str, float] = field(default_factory=dict)
     speaker_shift: float = 0.0
     modality_dropout: float = 0.0
     mixup: float = 0.0
@@ -112,19 +112,18 @@ class Augmenter:
         self.mixing = np.random.default_rng(seed)
 
     def exchange_features(self, samples: list[dict]) -> list[dict]:
-        """Give some clips the named features of another clip of their kind, and the name of that clip's speaker."""
-        samples = [sample | {"feature_speaker": sample["speaker"]} for sample in samples]
-        if not self.options.feature_exchange:
-            return samples
-        exchanged = self._uniform(0, 1, len(samples)) < self.options.feature_exchange
-        draws = self._uniform(0, 1, len(samples)).tolist()
-        for index in exchanged.nonzero().flatten().tolist():
-            sample = samples[index]
-            others = self.alike[kind(sample)]
-            other = others[int(draws[index] * len(others))]
-            own = {name: values for name, values in sample["clip"].items() if not name.startswith("feature/")}
-            named = {name: values for name, values in other["clip"].items() if name.startswith("feature/")}
-            samples[index] = sample | {"clip": own | named, "feature_speaker": other["speaker"]}
+        """Give some clips a named feature of another clip of their kind; `owners` says whose features a sample now has."""
+        samples = [sample | {"owners": {}} for sample in samples]
+        for name, probability in self.options.feature_exchange.items():
+            exchanged = self._uniform(0, 1, len(samples)) < probability
+            draws = self._uniform(0, 1, len(samples)).tolist()
+            for index in exchanged.nonzero().flatten().tolist():
+                sample, array = samples[index], f"feature/{name}"
+                others = self.alike[kind(sample)]
+                other = others[int(draws[index] * len(others))]
+                if array in sample["clip"] and array in other["clip"]:
+                    sample["clip"] = sample["clip"] | {array: other["clip"][array]}
+                    sample["owners"][name] = other["speaker"]
         return samples
 
     def __call__(self, batch: dict, samples: list[dict]) -> None:
@@ -158,16 +157,17 @@ class Augmenter:
         share = self._uniform(0, self.options.speaker_shift, len(samples), 1)
         target = torch.randint(len(self.speakers), (len(samples),), generator=self.generator)
 
-        def shift(name, owner):
-            means = self.speaker_means[name]
-            return share * (means[target] - means[[self.speakers[sample[owner]] for sample in samples]])
+        def shift(array, name=None):
+            means = self.speaker_means[array]
+            own = [self.speakers[sample["owners"].get(name, sample["speaker"])] for sample in samples]
+            return share * (means[target] - means[own])
 
         if "input_features" in batch:
-            moved = batch["input_features"] + shift("input_features", "speaker")[:, None]
+            moved = batch["input_features"] + shift("input_features")[:, None]
             batch["input_features"] = moved * batch["audio_mask"][..., None]
         for name, values in batch.get("features", {}).items():
             if values.ndim == 2:
-                moved = values + shift(f"feature/{name}", "feature_speaker")
+                moved = values + shift(f"feature/{name}", name)
                 batch["features"][name] = moved * batch["feature_masks"][name]
 
     def _sound(self, values: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

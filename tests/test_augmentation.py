@@ -28,7 +28,7 @@ EVERYTHING = Augmentation(
     frequency_mask_size=2,
     feature_noise=0.2,
     feature_dropout=0.1,
-    feature_exchange=0.5,
+    feature_exchange={"units": 0.5},
     speaker_shift=1.0,
     modality_dropout=0.3,
     mixup=0.4,
@@ -175,7 +175,7 @@ def test_exchanged_features_come_from_a_clip_of_the_same_kind():
     given = [
         sample | {"intensity": "strong" if index >= 12 else "normal"} for index, sample in enumerate(samples(clips))
     ]
-    batch = ClipCollator(3, None, Augmenter(Augmentation(feature_exchange=1.0), given))(given)
+    batch = ClipCollator(3, None, Augmenter(Augmentation(feature_exchange={"units": 1.0}), given))(given)
     owners = batch["features"]["units"][:, 0].long()
     assert (owners % 3 == torch.arange(24) % 3).all()
     assert ((owners >= 12) == (torch.arange(24) >= 12)).all()
