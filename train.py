@@ -152,21 +152,22 @@ def mapping(text: str) -> dict:
 
 def build_processor(arguments: argparse.Namespace) -> TacfnProcessor:
     """The processor that is saved with the model; every number of it comes from the options."""
-    static = list(arguments.model.get("static_features") or [])
-    columns = dict(corpus_builder(arguments.dataset).FEATURE_COLUMNS)
+    sizes = arguments.model.get("feature_sizes") or {}
     return TacfnProcessor(
         TacfnFeatureExtractor(**arguments.audio_processor),
         TacfnImageProcessor(**arguments.video_processor),
-        feature_columns=columns,
-        static_features=static,
+        feature_columns=corpus_builder(arguments.dataset).FEATURE_COLUMNS,
+        static_features=arguments.model.get("static_features"),
         square_root_features=arguments.square_root_features,
-        do_video=not arguments.model.get("feature_sizes"),
+        do_audio=not sizes or "audio" in sizes,
+        do_prosody="prosody" in sizes,
+        do_video=not sizes,
         is_speaker_normalized=arguments.protocol == "speaker-normalised",
     )
 
 
-def choose_modalities(clips: list[dict], arguments: argparse.Namespace) -> None:
-    """Leave out what `--modalities` does not name, from the clips and from the network's configuration."""
+def choose_modalities(clips: list[dict], processor: TacfnProcessor, arguments: argparse.Namespace) -> None:
+    """Leave out what `--modalities` does not name, from the clips, the processor and the network's configuration."""
     if not arguments.modalities:
         return
     known = modalities_of(clips)
@@ -181,6 +182,7 @@ def choose_modalities(clips: list[dict], arguments: argparse.Namespace) -> None:
     if sizes:
         kept = [name for name in sizes if name in arguments.modalities]
         arguments.model["feature_sizes"] = {name: sizes[name] for name in kept}
+        processor.do_audio, processor.do_prosody = "audio" in kept, "prosody" in kept
         for field in ("static_features", "spectrogram_features", "reinforced", "encoded_targets"):
             if arguments.model.get(field) is not None:
                 arguments.model[field] = [name for name in arguments.model[field] if name in kept]
@@ -238,7 +240,7 @@ def main(argv: list[str] | None = None) -> dict:
     corpus, clips = corpus.select(kept), load_clips(files)
     if arguments.protocol == "speaker-normalised":
         clips = normalize_by_speaker(clips, corpus["speaker_id"][:])
-    choose_modalities(clips, arguments)
+    choose_modalities(clips, processor, arguments)
     folds = speaker_folds(corpus["speaker_id"], arguments.num_folds) if arguments.num_folds else corpus_folds(corpus)
     chosen_folds = range(len(folds)) if arguments.all_folds else [arguments.fold]
     many = len(chosen_folds) * len(arguments.seeds) > 1

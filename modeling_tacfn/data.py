@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import math
 import multiprocessing
 import os
 import tempfile
@@ -15,6 +14,8 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from . import __version__
+from .feature_arrays import known_statistics, pad_feature
 from .media import MediaError
 
 
@@ -25,8 +26,8 @@ FEWEST_CLIPS_FOR_WORKERS = 32
 
 
 def clip_key(row: dict, processor_settings: str) -> str:
-    """Content address of one prepared clip: its files, its window and every number of the processor."""
-    content = [processor_settings, row.get("start_seconds"), row.get("end_seconds"), row.get("features")]
+    """Content address of one prepared clip: its files, its window, every number of the processor and our version."""
+    content = [__version__, processor_settings, row.get("start_seconds"), row.get("end_seconds"), row.get("features")]
     for column in ("video", "audio"):
         if path := row.get(column):
             content.append(str(path))
@@ -162,9 +163,7 @@ def normalize_by_speaker(clips: list[dict], speakers: list[str]) -> list[dict]:
 
 def feature_statistics(clips: list[dict], name: str) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of one feature over all steps of all clips, each of shape `(size,)`, float32."""
-    values = [np.atleast_2d(clip[name]).astype(np.float64) for clip in clips if name in clip]
-    stacked = np.concatenate(values)
-    return np.nanmean(stacked, 0).astype(np.float32), np.nanstd(stacked, 0).astype(np.float32)
+    return known_statistics(np.concatenate([np.atleast_2d(clip[name]) for clip in clips if name in clip]))
 
 
 class ClipCollator:
@@ -196,16 +195,16 @@ class ClipCollator:
             samples = self.augmenter.exchange_features(samples)
         clips = [sample["clip"] for sample in samples]
         names = sorted({name for clip in clips for name in clip})
-        arrays = {name: [torch.from_numpy(clip[name]) if name in clip else None for clip in clips] for name in names}
+        arrays = {name: [clip.get(name) for clip in clips] for name in names}
         if "input_features" in arrays:
             batch["input_features"], batch["audio_mask"] = pad_clips(arrays.pop("input_features"))
         if "crops" in arrays:
             frames, batch["video_mask"] = pad_clips(arrays.pop("crops"))
             batch["pixel_values_videos"] = frames.permute(0, 1, 4, 2, 3).float()  # (batch, frames, 3, height, width)
         if arrays:
-            features = {name.removeprefix("feature/"): pad_feature(values) for name, values in arrays.items()}
-            batch["features"] = {name: values for name, (values, _) in features.items()}
-            batch["feature_masks"] = {name: mask for name, (_, mask) in features.items()}
+            features = {array.removeprefix("feature/"): pad_feature(array, values) for array, values in arrays.items()}
+            batch["features"] = {name: torch.from_numpy(values) for name, (values, _) in features.items()}
+            batch["feature_masks"] = {name: torch.from_numpy(mask) for name, (_, mask) in features.items()}
         if self.augmenter is not None:
             self.augmenter(batch, samples)
         if "pixel_values_videos" in batch:
@@ -225,26 +224,17 @@ class ClipCollator:
         return pixels * mask[:, :, None, None, None]
 
 
-def pad_feature(values: list[torch.Tensor | None]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Stack one named feature: sequences are padded, a missing number of a static vector is masked."""
-    example = next(value for value in values if value is not None)
-    if example.ndim == 2:
-        return pad_clips(values)
-    stacked = torch.stack([torch.full_like(example, math.nan) if value is None else value for value in values])
-    return stacked.nan_to_num(0.0, 0.0, 0.0), stacked.isfinite()
-
-
-def pad_clips(clips: list[torch.Tensor | None]) -> tuple[torch.Tensor, torch.Tensor]:
+def pad_clips(clips: list[np.ndarray | None]) -> tuple[torch.Tensor, torch.Tensor]:
     """Stack clips of different length; `None` (an absent modality) becomes padding only. Returns values and mask."""
     example = next(clip for clip in clips if clip is not None)
     longest = max(len(clip) for clip in clips if clip is not None)
-    values = example.new_zeros(len(clips), longest, *example.shape[1:])
-    mask = torch.zeros(len(clips), longest, dtype=torch.bool)
+    values = np.zeros((len(clips), longest, *example.shape[1:]), example.dtype)
+    mask = np.zeros((len(clips), longest), bool)
     for index, clip in enumerate(clips):
         if clip is not None:
             values[index, : len(clip)] = clip
             mask[index, : len(clip)] = True
-    return values, mask
+    return torch.from_numpy(values), torch.from_numpy(mask)
 
 
 __all__ = ["ClipCollator", "feature_statistics", "load_clips", "normalize_by_speaker", "prepare_clips"]

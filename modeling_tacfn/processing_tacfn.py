@@ -21,10 +21,12 @@ import torch
 from transformers import BatchFeature, ProcessorMixin
 from transformers.utils import logging
 
+from .feature_arrays import known_statistics, mean_of_known, normalize_batch, pad_feature
 from .feature_extraction_tacfn import TacfnFeatureExtractor
 from .feature_tables import read_table
 from .image_processing_tacfn import TacfnImageProcessor
 from .media import MediaError, NoAudioError, NoVideoError, read_audio, read_clip
+from .prosody import PROSODY_NAMES, prosody_functionals
 
 
 logger = logging.get_logger(__name__)
@@ -94,6 +96,10 @@ class TacfnProcessor(ProcessorMixin):
         static_features (`list[str]`, *optional*): features that are averaged over a clip to one vector.
         square_root_features (`list[str]`, *optional*): features whose square root is taken (after the average, if static): it
             evens out the spread of skewed, non-negative numbers such as the intensities of action units.
+        do_audio (`bool`, *optional*, defaults to `True`): `False` for a network that takes no `input_features`: sound is at
+            most heard for its prosody.
+        do_prosody (`bool`, *optional*, defaults to `False`): describe the prosody of every audible clip in the feature
+            `prosody` (see `prosody.py`), unless that is given.
         do_video (`bool`, *optional*, defaults to `True`): `False` for a network that takes no pictures: of a video file
             only the sound is read.
         is_speaker_normalized (`bool`, *optional*, defaults to `False`): the network was trained on features centred and
@@ -121,6 +127,8 @@ class TacfnProcessor(ProcessorMixin):
         feature_columns: dict[str, list[str]] | None = None,
         static_features: list[str] | None = None,
         square_root_features: list[str] | None = None,
+        do_audio: bool = True,
+        do_prosody: bool = False,
         do_video: bool = True,
         is_speaker_normalized: bool = False,
     ):
@@ -128,6 +136,11 @@ class TacfnProcessor(ProcessorMixin):
         self.feature_columns = {name: list(columns) for name, columns in (feature_columns or {}).items()}
         self.static_features = list(static_features or [])
         self.square_root_features = list(square_root_features or [])
+        self.do_audio = do_audio
+        self.do_prosody = do_prosody
+        if do_prosody:
+            self.feature_columns["prosody"] = list(PROSODY_NAMES)
+            self.static_features = list(dict.fromkeys([*self.static_features, "prosody"]))
         self.do_video = do_video
         self.is_speaker_normalized = is_speaker_normalized
 
@@ -230,6 +243,8 @@ class TacfnProcessor(ProcessorMixin):
             video, audio = None, video if audio is None else audio
         elif not self.do_video and video is not None:
             raise ValueError("expected no frames, since this processor has do_video=False, got an array of them.")
+        if not (self.do_audio or self.do_prosody):
+            audio = False
         clip = ClipInputs()
         frames = None
         if _is_path(video):
@@ -253,8 +268,10 @@ class TacfnProcessor(ProcessorMixin):
         for name, source in (features or {}).items():
             if source is not None:
                 clip.features[name] = self._read_features(name, source)
+        if self.do_prosody and clip.has_sound and "prosody" not in clip.features:
+            clip.features["prosody"] = prosody_functionals(clip.waveform, clip.sampling_rate)
         if not (clip.has_sound or clip.has_video or clip.has_features):
-            raise MediaError(_nothing_left(clip, video, audio))
+            raise MediaError(self._nothing_left(clip, video, audio))
         return clip
 
     def speaker_statistics(self, clips: list[ClipInputs]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -269,17 +286,13 @@ class TacfnProcessor(ProcessorMixin):
         """
         values: dict[str, list[np.ndarray]] = {}
         for clip in clips:
-            if clip.has_sound:
+            if self.do_audio and clip.has_sound:
                 sound = self.feature_extractor(clip.waveform, clip.sampling_rate, return_tensors="np")
                 values.setdefault("audio", []).append(sound["input_features"][0])
             for name, rows in clip.features.items():
                 values.setdefault(name, []).append(np.atleast_2d(rows))
-        stacked = {name: np.concatenate(rows).astype(np.float64) for name, rows in values.items()}
-        pairs = {name: (np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)) for name, rows in stacked.items()}
-        return {
-            name: (mean.astype(np.float32), np.where(std > 1e-6, std, 1).astype(np.float32))
-            for name, (mean, std) in pairs.items()
-        }
+        pairs = {name: known_statistics(np.concatenate(rows)) for name, rows in values.items()}
+        return {name: (mean, np.where(std > 1e-6, std, np.float32(1))) for name, (mean, std) in pairs.items()}
 
     def batch(
         self,
@@ -308,17 +321,17 @@ class TacfnProcessor(ProcessorMixin):
                 "`speaker_statistics`. Make them of several clips of the speaker with `processor.speaker_statistics`."
             )
         data: dict = {}
-        if any(clip.waveform is not None for clip in clips):
+        if self.do_audio and any(clip.waveform is not None for clip in clips):
             data.update(self._batch_sound(clips, device))
         if any(clip.crops is not None for clip in clips):
             data.update(self._batch_video(clips))
         names = list(dict.fromkeys(name for clip in clips for name in clip.features))
         if names:
-            pairs = {name: self._batch_features(name, clips) for name in names}
+            pairs = {name: pad_feature(name, [clip.features.get(name) for clip in clips]) for name in names}
             data["features"] = {name: values for name, (values, _) in pairs.items()}
             data["feature_masks"] = {name: mask for name, (_, mask) in pairs.items()}
         if self.is_speaker_normalized:
-            _normalize(data, speaker_statistics)
+            normalize_batch(data, speaker_statistics)
         if return_tensors is None:
             return TacfnBatch(data)
         nested = {key: value for key, value in data.items() if isinstance(value, dict)}
@@ -365,7 +378,7 @@ class TacfnProcessor(ProcessorMixin):
         if np.isinf(values).any():
             raise ValueError(f"expected finite numbers in the feature {name!r} (NaN for a missing one), got infinity.")
         if is_static and values.ndim == 2:
-            values = _mean_of_known(values)
+            values = mean_of_known(values)
         if name not in self.square_root_features:
             return values
         if np.nanmin(values, initial=0.0) < 0:
@@ -403,24 +416,20 @@ class TacfnProcessor(ProcessorMixin):
         )
         return _spread(video, seen, len(clips))
 
-    def _batch_features(self, name: str, clips: list[ClipInputs]) -> tuple[np.ndarray, np.ndarray]:
-        rows = {index: clip.features[name] for index, clip in enumerate(clips) if name in clip.features}
-        dims = {values.shape[-1] for values in rows.values()}
-        ranks = {values.ndim for values in rows.values()}
-        if len(dims) > 1 or len(ranks) > 1:
-            shapes = sorted({values.shape for values in rows.values()})
-            raise ValueError(
-                f"expected the feature {name!r} to have as many numbers in every clip, got shapes {shapes}."
-            )
-        longest = max(len(values) for values in rows.values())
-        shape = (len(clips), longest) if ranks == {1} else (len(clips), longest, dims.pop())
-        values = np.full(shape, np.nan, np.float32)
-        for index, row in rows.items():
-            values[index, : len(row)] = row
-        known = np.isfinite(values)
-        # A vector is masked per number, a sequence per step: one missing number makes its step unusable.
-        mask = known if ranks == {1} else known.all(axis=-1)
-        return np.where(mask if ranks == {1} else mask[..., None], values, np.float32(0.0)), mask
+    def _nothing_left(self, clip: ClipInputs, video, audio) -> str:
+        found = []
+        if clip.crops is not None:
+            found.append("frames without a usable face")
+        if clip.waveform is not None:
+            found.append("silent sound")
+        if clip.features:
+            found.append("features that are all missing")
+        wanted = ["a face"] * self.do_video + ["audible sound"] * (self.do_audio or self.do_prosody) + ["features"]
+        source = next((f"{value}: " for value in (video, audio) if _is_path(value)), "")
+        return (
+            f"{source}expected {' or '.join(wanted)} in this clip, found {' and '.join(found) or 'nothing of the kind'}. "
+            "Check that the right file was given; for frames that are face crops already set do_face_crop=False."
+        )
 
 
 def _is_path(value) -> bool:
@@ -452,45 +461,6 @@ def _spread(rows: dict, indices: list[int], size: int) -> dict:
         spread[key] = empty((size, *value.shape[1:]), dtype=value.dtype, **place)
         spread[key][indices] = value
     return spread
-
-
-def _normalize(data: dict, statistics: dict) -> None:
-    """Centre and scale what is there by the speaker's statistics; padding stays zero."""
-
-    def scaled(name, values, mask):
-        if name not in statistics:
-            raise ValueError(f"expected statistics of {name!r} for this speaker, got those of {sorted(statistics)}.")
-        mean, std = statistics[name]
-        if isinstance(values, torch.Tensor):
-            mean, std = (torch.as_tensor(numbers, device=values.device) for numbers in (mean, std))
-        return (values - mean) / std * (mask if mask.ndim == values.ndim else mask[..., None])
-
-    if "input_features" in data:
-        data["input_features"] = scaled("audio", data["input_features"], data["audio_mask"])
-    for name, values in data.get("features", {}).items():
-        data["features"][name] = scaled(name, values, data["feature_masks"][name])
-
-
-def _mean_of_known(values: np.ndarray) -> np.ndarray:
-    known = np.isfinite(values)
-    count = known.sum(axis=0)
-    total = np.where(known, values, 0.0).sum(axis=0, dtype=np.float64)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
-
-
-def _nothing_left(clip: ClipInputs, video, audio) -> str:
-    found = []
-    if clip.crops is not None:
-        found.append("frames without a usable face")
-    if clip.waveform is not None:
-        found.append("silent sound")
-    if clip.features:
-        found.append("features that are all missing")
-    source = next((f"{value}: " for value in (video, audio) if _is_path(value)), "")
-    return (
-        f"{source}expected a face, audible sound or features in this clip, found {' and '.join(found) or 'none of them'}. "
-        "Check that the right file was given; for frames that are face crops already set do_face_crop=False."
-    )
 
 
 TacfnProcessor.register_for_auto_class()

@@ -20,6 +20,7 @@ PACKAGE = Path(modeling_tacfn.__file__).parent
 SHIPPED = {
     "configuration_tacfn.py",
     "faces.py",
+    "feature_arrays.py",
     "feature_extraction_tacfn.py",
     "feature_tables.py",
     "image_processing_tacfn.py",
@@ -32,6 +33,7 @@ SHIPPED = {
     "modeling_av_resnext.py",
     "modeling_tacfn.py",
     "processing_tacfn.py",
+    "prosody.py",
     "torchaudio_cpu.py",
 }
 WEIGHTS_AND_SETTINGS = {"config.json", "model.safetensors", "processor_config.json"}

@@ -23,6 +23,7 @@ SECONDS, RATE, FRAMES, SIDE = 1.0, 16000, 25, 32
 UNITS = ["AU12_r", "AU01_r", "AU04_r"]
 SHIPPED = {
     "faces.py",
+    "feature_arrays.py",
     "feature_extraction_tacfn.py",
     "feature_tables.py",
     "image_processing_tacfn.py",
@@ -30,6 +31,7 @@ SHIPPED = {
     "media_decode.py",
     "media_scan.py",
     "processing_tacfn.py",
+    "prosody.py",
     "torchaudio_cpu.py",
 }
 

@@ -20,6 +20,7 @@ import train
 from dataset_scripts.base import CORPORA
 from modeling_tacfn import TacfnModel, TacfnProcessor
 from modeling_tacfn import training as training_module
+from modeling_tacfn.prosody import PROSODY_NAMES
 
 
 NETWORK = {
@@ -51,6 +52,7 @@ OPTIONS = {
 }
 # The same weights whatever the number of processes: nothing is drawn in training.
 DROPOUTS = [f"{part}_dropout" for part in ("attention", "activation", "hidden", "embedding", "classifier")]
+SOUND = np.sin(np.arange(8000))
 DETERMINISTIC = {"augmentation": {}, "model": NETWORK | dict.fromkeys(DROPOUTS, 0.0)}
 
 
@@ -298,6 +300,22 @@ def test_one_modality_alone(command, tmp_path):
     (run,) = train.main(command("--modalities", "units", epochs=1))["runs"]
     assert TacfnModel.from_pretrained(tmp_path / "run").config.feature_sizes == {"units": 5}
     assert "single_modality" not in run
+    # The saved processor gives the network what it knows, and nothing else.
+    processor = TacfnProcessor.from_pretrained(tmp_path / "run")
+    batch = processor(audio=SOUND, features={"units": np.ones(5, np.float32)}, sampling_rate=8000)
+    assert TacfnModel.from_pretrained(tmp_path / "run")(**batch).logits.isfinite().all()
+
+
+@pytest.mark.parametrize("kept", [["audio", "prosody", "units"], ["prosody"]])
+def test_prosody_is_heard_by_the_saved_processor_too(command, tmp_path, kept):
+    network = NETWORK | {"feature_sizes": {"audio": 6, "prosody": len(PROSODY_NAMES), "units": 5}}
+    network["static_features"] = ["prosody", "units"]
+    train.main(command("--modalities", *kept, epochs=1, model=network))
+    model = TacfnModel.from_pretrained(tmp_path / "run").eval()
+    batch = TacfnProcessor.from_pretrained(tmp_path / "run")(audio=SOUND, sampling_rate=8000)
+    assert batch["features"].keys() == {"prosody"}
+    assert ("input_features" in batch) == ("audio" in kept)
+    assert model(**batch).logits.isfinite().all()
 
 
 def test_speaker_normalised(command, tmp_path):
@@ -306,7 +324,7 @@ def test_speaker_normalised(command, tmp_path):
     processor = TacfnProcessor.from_pretrained(tmp_path / "run")
     assert processor.is_speaker_normalized
     with pytest.raises(ValueError, match="speaker_statistics"):
-        processor(audio=np.sin(np.arange(8000)), sampling_rate=8000)
+        processor(audio=SOUND, sampling_rate=8000)
 
 
 def test_a_diverging_run_says_what_to_lower(command):
