@@ -104,6 +104,7 @@ class TacfnAudioVideoFusion(nn.Module):
         self.video_encoder = ResNext3d(
             config.video_stem_channels, config.video_widths, config.video_depths, config.video_cardinality
         )
+        self.audio_standardize = Standardize(config.audio_coefficients)
         self.audio_encoder = MfccEncoder(
             config.audio_coefficients, config.audio_channels, config.audio_pool_size, config.audio_dropout
         )
@@ -127,7 +128,9 @@ class TacfnAudioVideoFusion(nn.Module):
         audio = present.new_zeros(present.shape[0], 1, config.hidden_size)
         audio_lengths = torch.zeros(present.shape[0], dtype=torch.long, device=present.device)
         if input_features is not None:
-            audio, audio_lengths = self.audio_encoder(input_features, audio_mask)  # (B, P, hidden_size)
+            audio, audio_lengths = self.audio_encoder(
+                self.audio_standardize(input_features), audio_mask
+            )  # (B, P, hidden_size)
         audio_steps = prefix_mask(audio_lengths, audio.shape[1])
         pooled_video = present.new_zeros(present.shape[0], self.map_size)
         weight_vectors, alone = {}, {}
@@ -156,6 +159,11 @@ class TacfnAudioVideoFusion(nn.Module):
             audio, weight_vectors["audio"] = reinforced.squeeze(1), weights.squeeze(1)
         fused = torch.cat([pooled_video, self.dropout(self._bins(audio, audio_lengths))], dim=1)
         return fused, weight_vectors, alone
+
+    @property
+    def standardizers(self) -> dict[str, Standardize]:
+        """What centres and scales each input, by its name."""
+        return {"audio": self.audio_standardize}
 
     def _bins(self, audio: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """The audio map at a fixed number of steps, channel by channel over time, as the released code flattens it."""
@@ -251,6 +259,11 @@ class TacfnFeatureFusion(nn.Module):
             pooled.append(self._pool(name, target, steps[name]))
         fused = self.dropout(torch.cat(pooled, dim=1))
         return fused + self.dropout(nn.functional.relu(self.head(fused))), weight_vectors, alone
+
+    @property
+    def standardizers(self) -> dict[str, Standardize]:
+        """What centres and scales each input, by its name."""
+        return {name: feature_input.standardize for name, feature_input in self.inputs.items()}
 
     def _pool(self, name: str, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return masked_statistics(tokens, mask) if self.has_statistics[name] else masked_mean(tokens, mask)

@@ -223,12 +223,13 @@ def train_fold(
 
 
 def fit_standardization(model, statistics: dict, is_speaker_normalized: bool) -> None:
-    """Give the network's feature inputs the training statistics; normalised features are left as they are."""
+    """Give the network's inputs the training statistics; normalised features are left as they are."""
     if is_speaker_normalized:
         return
-    for name, feature_input in getattr(model.fusion, "inputs", {}).items():
+    for name, standardize in model.fusion.standardizers.items():
         array = "input_features" if name == "audio" else f"feature/{name}"
-        feature_input.standardize.fit(*statistics[array])
+        if array in statistics:
+            standardize.fit(*statistics[array])
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:

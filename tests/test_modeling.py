@@ -26,12 +26,11 @@ def test_published_audio_video_size():
     with torch.device("meta"):
         model = TacfnModel(TacfnConfig())
     parts = {name: sum(p.numel() for p in part.parameters()) for name, part in model.fusion.named_children()}
-    assert parts == {
+    assert {name: count for name, count in parts.items() if count} == {
         "video_encoder": 25_865_664,
         "audio_encoder": 20_704,
         "audio_selection": 250_048,
         "video_weight": 135_297,
-        "dropout": 0,
     }
     assert sum(p.numel() for p in model.classifier.parameters()) == 29_704
     assert model.num_parameters() == 26_301_417

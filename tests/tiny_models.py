@@ -3,6 +3,7 @@
 import torch
 
 from modeling_tacfn import TacfnConfig, TacfnModel
+from modeling_tacfn.modeling_av_common import Standardize
 
 
 TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -41,12 +42,14 @@ def build(name: str, **overrides) -> TacfnModel:
 
 
 def randomize_norms(model) -> None:
-    """Give the batch norms statistics that turn zero padding into something else, so that a leak of padding shows."""
+    """Give the norms statistics that turn zero padding into something else, so that a leak of padding shows."""
     for module in model.modules():
         if hasattr(module, "running_mean"):
             module.running_mean.normal_(std=0.3)
             module.running_var.uniform_(0.5, 1.5)
             torch.nn.init.normal_(module.bias, std=0.3)
+        elif isinstance(module, Standardize):
+            module.fit(torch.randn(module.mean.shape), 0.5 + torch.rand(module.std.shape))
 
 
 def clip(name: str, length: int = 40, frames: int = 6, seed: int = 0) -> dict[str, torch.Tensor]:
