@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sound and action units of RAVDESS: TACFN, concatenation, sound alone, units alone; two protocols, 5 folds of 4 actors, 3 seeds.
+# Sound and action units of RAVDESS: TACFN, concatenation, sound alone, action units alone; two protocols, 5 folds of 4 actors, 3 seeds.
 #   bash examples/ravdess_au.sh FOLDER [OUTPUT]
 # FOLDER holds the official sound files and openface_au_mean.csv. Interrupted, the same command goes on where it stopped.
 set -euo pipefail
@@ -11,13 +11,14 @@ mkdir -p "$output"
 # Small networks: a thread per training and a training per core is faster than two threads for one.
 export OMP_NUM_THREADS=1
 
-train() { # name protocol [options …]
-    local name=$1 protocol=$2 target="$output/$1_$2" resume=()
+train() { # protocol name [options …]
+    local protocol=$1 name=$2 target="$output/$2_$1" resume=()
     shift 2
+    echo "$name, $protocol: progress in $target.log"
     [ -e "$target/training_arguments.json" ] && resume=(--resume)
     accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no train.py \
         --config configs/ravdess_au.yaml --data_dir "$folder" --name "$name" --protocol "$protocol" \
-        --all_folds --seeds 0 1 2 --output_dir "$target" --report_to none "${resume[@]}" "$@" 2>"$output/$name.$protocol.log"
+        --all_folds --seeds 0 1 2 --output_dir "$target" --report_to none "${resume[@]}" "$@" 2>"$target.log"
 }
 
 # The first call prepares the features which the others find in the cache.
@@ -27,22 +28,21 @@ arguments = train.parse_arguments(["--config", "configs/ravdess_au.yaml", "--dat
 corpus = train.load_corpus(arguments.dataset, data_dir=arguments.data_dir)
 train.prepare_clips(corpus, train.build_processor(arguments), arguments.cache_dir, 2)
 PREPARE
-(for protocol in plain speaker-normalised; do
-    train tacfn "$protocol"
-    train action_units_only "$protocol" --modalities action_units
-done) &
-first=$!
-for protocol in plain speaker-normalised; do
-    train concatenation "$protocol" --model '{reinforced: []}'
-    train audio_only "$protocol" --modalities audio
-done
-wait "$first"
+
+export output folder
+export -f train
+# The longest first, so that both cores are busy to the end.
+for method in "tacfn" "concatenation --model '{reinforced: []}'" "sound_only --modalities audio prosody" \
+    "action_units_only --modalities action_units"; do
+    for protocol in plain speaker-normalised; do echo "train $protocol $method"; done
+done | xargs -P 2 -d '\n' -I COMMAND bash -c COMMAND
+
 python - "$output" <<'TABLE'
 import sys
 from pathlib import Path
 from modeling_tacfn.results import results_table
 folders = [Path(sys.argv[1]) / f"{name}_{protocol}" for protocol in ("plain", "speaker-normalised")
-           for name in ("audio_only", "action_units_only", "concatenation", "tacfn")]
+           for name in ("sound_only", "action_units_only", "concatenation", "tacfn")]
 table = results_table([folder / "results.json" for folder in folders])
 (Path(sys.argv[1]) / "table.md").write_text(table)
 print(table)
