@@ -46,7 +46,8 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=["modeling_tacfn", "dataset_scripts"],
+    py_modules=["tacfn"],
     install_requires=CORE,
     extras_require={"train": TRAIN, "space": SPACE, "export": EXPORT, "dev": DEV},
-    entry_points={"console_scripts": ["tacfn=modeling_tacfn.cli:main"]},
+    entry_points={"console_scripts": ["tacfn=tacfn:main"]},
 )

@@ -7,10 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from huggingface_hub.errors import HFValidationError, StrictDataclassError
+from huggingface_hub.utils import validate_repo_id
+from safetensors import SafetensorError
 from transformers import AutoModel, AutoProcessor
+from transformers.utils import logging
 from transformers.utils.logging import disable_progress_bar
 
 from .processing_tacfn import ClipInputs
+
+
+logger = logging.get_logger(__name__)
 
 
 @dataclass
@@ -23,7 +30,7 @@ class Prediction:
         clip ([`ClipInputs`]): what the network was given, as read.
         weight_vectors (`dict[str, np.ndarray]`): fused weight vector of each reinforced modality, of this clip.
         unit_names (`dict[str, list[str]]`): names of the numbers of each feature, where the processor knows them.
-        source (`str`): name of the clip.
+        source (`str`): name or path of the clip.
     """
 
     scores: dict[str, float]
@@ -46,31 +53,139 @@ class Prediction:
             "features": sorted(name for name, values in self.clip.features.items() if np.isfinite(values).any()),
         }
 
-    def to_dict(self) -> dict:
-        return {"clip": self.source, "emotion": self.emotion, "scores": self.scores, "inputs": self.inputs()}
+    def to_dict(self, top_k: int | None = None) -> dict:
+        """Plain values for JSON, with the `top_k` most likely emotions or all."""
+        scores = dict(list(self.scores.items())[:top_k])
+        return {"clip": self.source, "emotion": self.emotion, "scores": scores, "inputs": self.inputs()}
 
 
 def load(folder: str | os.PathLike, device: str | None = None, trust_remote_code: bool = False):
     """
     Load a network and its processor from a folder or the Hub.
 
+    Args:
+        folder (`str` or `Path`): what train.py or `save_pretrained` wrote, or a name on the Hub.
+        device (`str`, *optional*, defaults to `"cpu"`): where the network is put.
+        trust_remote_code (`bool`, *optional*, defaults to `False`): whether code that comes with the model may run.
+
+    Returns:
+        `tuple`: the network, in evaluation mode, and its processor.
+
     Raises:
-        OSError: there is no such model; the message says what a folder must hold.
+        OSError: there is no such model, or its files are damaged or do not belong together.
+        ValueError: the device cannot be used here.
     """
-    if Path(folder).is_dir() and not (Path(folder) / "config.json").is_file():
-        raise OSError(
-            f"{folder} holds no config.json: expected a folder that train.py or save_pretrained wrote. Folds of a run are in "
-            "its sub-folders."
-        )
+    device = _checked_device(device or "cpu")
+    is_local = os.path.exists(folder)
+    if is_local:
+        _check_folder(Path(folder))
+    else:
+        _check_hub_name(folder)
     disable_progress_bar()  # of the weights, which are read in a moment
-    model = AutoModel.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # what is wrong with the weights is said below, in a line
+    try:
+        model, report = AutoModel.from_pretrained(
+            folder, trust_remote_code=trust_remote_code, output_loading_info=True
+        )
+    except StrictDataclassError as error:
+        raise OSError(
+            f"{folder}: expected a config.json that this version understands ({' '.join(str(error).split())}). Train again, "
+            "or use the version that wrote it."
+        ) from error
+    except (SafetensorError, RuntimeError) as error:
+        raise OSError(
+            f"{folder}: expected whole weights that fit config.json, but they cannot be read ({_first_line(error)}). The "
+            "file is cut short, damaged or another network's: copy it again, or train again."
+        ) from error
+    except OSError as error:
+        if is_local:
+            raise
+        raise OSError(
+            f"{folder}: there is no such folder, and no model of that name came from the Hub ({_first_line(error)}). Give "
+            "the folder that train.py wrote, or check the name and the connection."
+        ) from error
+    finally:
+        logging.set_verbosity(verbosity)
+    # The library fills missing weights with random numbers, and the answers would be random too.
+    strays = sorted({*report["missing_keys"], *report["unexpected_keys"]})
+    if strays:
+        raise OSError(
+            f"{folder}: expected exactly the weights that config.json asks for, but {len(strays)} are missing or unknown, among "
+            f"them {strays[0]}. Copy the folder again, or train again."
+        )
     processor = AutoProcessor.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    return model.to(device or "cpu").eval(), processor
+    return model.to(device).eval(), processor
+
+
+def _checked_device(device: str) -> torch.device:
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for the device
+        raise ValueError(
+            f"the device {device!r} cannot be used here ({_first_line(error)}); use cpu, or cuda where there is a GPU."
+        ) from error
+    return torch.device(device)
+
+
+def _check_folder(folder: Path) -> None:
+    for name in ("config.json", "processor_config.json"):
+        if not (folder / name).is_file():
+            raise OSError(
+                f"{folder} holds no {name}: expected a folder that train.py wrote, or save_pretrained of a network and of its "
+                "processor. Folds of a run are in its sub-folders."
+            )
+
+
+def _check_hub_name(folder: str | os.PathLike) -> None:
+    try:
+        validate_repo_id(os.fspath(folder))
+    except HFValidationError as error:
+        raise OSError(
+            f"{str(folder)!r}: expected the folder of a trained network, or its name on the Hub (owner/name), but there is no "
+            "such folder, and it cannot be a name. Check the path."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".")
+
+
+def speaker_statistics(processor, clips: list[dict] | None) -> dict | None:
+    """
+    What a network trained on speaker-normalised features has to know of the speaker; `None` for any other network.
+
+    Args:
+        processor: from [`load`].
+        clips (`list[dict]`): arguments of `processor.read` for clips of the speaker, without labels.
+
+    Raises:
+        MediaError: one of the clips cannot be read.
+        ValueError: the network needs clips, and there is none.
+    """
+    if not processor.is_speaker_normalized:
+        if clips:
+            logger.warning("This network is not speaker-normalised: the speaker's other clips are not used.")
+        return None
+    if not clips:
+        raise ValueError(
+            "this network was trained on features centred and scaled by each speaker's own clips: expected several clips "
+            "of the same speaker, got none. Give them, without labels, as `speaker_clips` (`--speaker_clips` of the command)."
+        )
+    return processor.speaker_statistics([processor.read(**arguments) for arguments in clips])
 
 
 @torch.inference_mode()
 def predict(
-    model, processor, video=None, audio=None, features=None, sampling_rate=None, speaker_clips=None, source=""
+    model,
+    processor,
+    video=None,
+    audio=None,
+    features=None,
+    sampling_rate=None,
+    speaker_clips=None,
+    statistics=None,
+    source="",
 ) -> Prediction:
     """
     Emotions of one clip.
@@ -83,21 +198,22 @@ def predict(
         sampling_rate (`int`, *optional*): rate of a waveform in Hz.
         speaker_clips (`list[dict]`, *optional*): arguments of `processor.read` for clips of the same speaker, without
             labels; needed by a network trained on speaker-normalised features.
-        source (`str`, *optional*): name of the clip.
+        statistics (`dict`, *optional*): instead of `speaker_clips`, what [`speaker_statistics`] made of them: read once for
+            many clips of a speaker.
+        source (`str`, *optional*): name or path of the clip.
 
     Returns:
         [`Prediction`]
 
     Raises:
         MediaError: the clip cannot be read, or nothing of it can be used.
-        ValueError: an input of the wrong form, or speaker clips are needed.
+        ValueError: an input of the wrong form, or clips of the speaker are needed.
     """
+    if statistics is None:
+        statistics = speaker_statistics(processor, speaker_clips)
     clip = processor.read(
         video=video, audio=audio, features=features, sampling_rate=sampling_rate, keep_frames=video is not None
     )
-    statistics = None
-    if processor.is_speaker_normalized and speaker_clips:
-        statistics = processor.speaker_statistics([processor.read(**arguments) for arguments in speaker_clips])
     batch = processor.batch([clip], device=model.device, speaker_statistics=statistics)
     output = model(**batch)
     probabilities = output.logits[0].float().softmax(-1).cpu().tolist()

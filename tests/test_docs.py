@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modeling_tacfn.cli import build_parser
 from modeling_tacfn.results import results_table
+from tacfn import build_parser
 
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,0 +1,136 @@
+# Copyright 2026 The modeling_tacfn authors. Licensed under the Apache License, Version 2.0.
+"""
+The `tacfn` command. Exit status: 0 done, 1 a clip or the model cannot be used, 2 wrong usage.
+
+It stands outside of the package, whose import takes torch and transformers along: help and wrong usage need neither.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+PICTURES = (".png", ".pdf", ".svg")
+SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".opus")
+PREDICT_EXAMPLE = """examples:
+  tacfn predict clip.mp4 --model runs/synthetic --plot prediction.png
+  tacfn predict clip.webm another.mp4 --model DIR --json
+  tacfn predict speech.wav --model DIR --features 'action_units=openface_au_mean.csv#01-01-05-02-01-01-07'
+
+a network trained on speaker-normalised features needs more clips of the same speaker, after the clips and in any mood:
+  tacfn predict speech.wav --model DIR --features 'units=au.csv#7' \\
+      --speaker_clips 'more1.wav,units=au.csv#1' 'more2.wav,units=au.csv#2' 'more3.wav,units=au.csv#3'"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; what `command` holds after parsing names one of them."""
+    parser = argparse.ArgumentParser(prog="tacfn", description="Emotions from sound and face, with TACFN.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_predict(commands)
+    info = commands.add_parser(
+        "info",
+        help="what a trained network is",
+        epilog="example:\n  tacfn info runs/synthetic",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    info.add_argument("model", help="folder of a trained network, or its name on the Hub")
+    info.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    info.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
+    return parser
+
+
+def _add_predict(commands) -> None:
+    predict = commands.add_parser(
+        "predict",
+        help="emotions of clips",
+        # Clips first: an option that takes several files would swallow clips that follow it.
+        usage="tacfn predict CLIP [CLIP ...] --model MODEL [options]",
+        epilog=PREDICT_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    predict.add_argument(
+        "clips", type=media, nargs="+", metavar="CLIP", help="video or sound file; give them before the options"
+    )
+    predict.add_argument("--model", required=True, help="folder of a trained network, or its name on the Hub")
+    sound = predict.add_mutually_exclusive_group()
+    sound.add_argument("--audio", help="other sound than the clip's own (one clip only)")
+    sound.add_argument("--no_audio", action="store_true", help="leave the sound out")
+    predict.add_argument(
+        "--features",
+        type=feature,
+        action="append",
+        default=[],
+        metavar="NAME=FILE.csv[#CLIP]",
+        help="table of a feature (one clip only)",
+    )
+    predict.add_argument(
+        "--speaker_clips",
+        type=speaker_clip,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE[,NAME=FILE.csv#CLIP]",
+        help="more clips of the same speaker, for a network trained on speaker-normalised features; all files up to the "
+        "next option are taken",
+    )
+    predict.add_argument(
+        "--plot", type=picture, metavar="FILE", help=f"draw the answer ({', '.join(PICTURES)}; one clip only)"
+    )
+    predict.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    predict.add_argument("--top_k", type=positive, metavar="K", help="how many emotions to print; all by default")
+    predict.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, …")
+    predict.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
+    predict.set_defaults(error=predict.error)
+
+
+def _check_predict(arguments: argparse.Namespace) -> None:
+    given = [name for name in ("plot", "audio", "features") if getattr(arguments, name)]
+    if given and len(arguments.clips) > 1:
+        arguments.error(f"--{given[0]} is for one clip, got {len(arguments.clips)}; run them one at a time.")
+
+
+def feature(text: str) -> tuple[str, str]:
+    name, separator, path = text.partition("=")
+    if not (name and separator and path):
+        raise argparse.ArgumentTypeError(f"expected NAME=FILE.csv or NAME=FILE.csv#CLIP, got {text!r}")
+    return name, path
+
+
+def speaker_clip(text: str) -> dict:
+    path, *features = text.split(",")
+    return {**media(path), "features": dict(feature(item) for item in features)}
+
+
+def media(path: str) -> dict:
+    """A sound file is sound, anything else is a video whose sound is taken from it."""
+    return {"audio": path} if Path(path).suffix.lower() in SOUNDS else {"video": path}
+
+
+def picture(text: str) -> Path:
+    if Path(text).suffix.lower() not in PICTURES:
+        raise argparse.ArgumentTypeError(f"expected a file name ending in {', '.join(PICTURES)}, got {text!r}")
+    return Path(text)
+
+
+def positive(text: str) -> int:
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; messages for people go to standard error in a line, never as a traceback."""
+    options = build_parser().parse_args(arguments)
+    if options.command == "predict":
+        _check_predict(options)
+    from modeling_tacfn import cli
+
+    try:
+        return {"predict": cli.predict_clips, "info": cli.describe}[options.command](options)
+    except (ValueError, OSError) as error:
+        print(f"tacfn: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
