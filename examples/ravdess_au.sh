@@ -22,12 +22,12 @@ train() { # protocol name [options …]
 }
 
 # The first call prepares the features which the others find in the cache.
-python - "$folder" <<'PREPARE'
+python -c '
 import sys, train
 arguments = train.parse_arguments(["--config", "configs/ravdess_au.yaml", "--data_dir", sys.argv[1]])
 corpus = train.load_corpus(arguments.dataset, data_dir=arguments.data_dir)
 train.prepare_clips(corpus, train.build_processor(arguments), arguments.cache_dir, 2)
-PREPARE
+' "$folder"
 
 export output folder
 export -f train
