@@ -37,13 +37,13 @@ for method in "tacfn" "concatenation --model '{reinforced: []}'" "sound_only --m
     for protocol in plain speaker-normalised; do echo "train $protocol $method"; done
 done | xargs -P 2 -d '\n' -I COMMAND bash -c COMMAND
 
-python - "$output" <<'TABLE'
+python -c '
 import sys
 from pathlib import Path
-from modeling_tacfn.results import results_table
-folders = [Path(sys.argv[1]) / f"{name}_{protocol}" for protocol in ("plain", "speaker-normalised")
-           for name in ("sound_only", "action_units_only", "concatenation", "tacfn")]
-table = results_table([folder / "results.json" for folder in folders])
-(Path(sys.argv[1]) / "table.md").write_text(table)
-print(table)
-TABLE
+from modeling_tacfn.results import overview, results_table, save_json_atomic
+folder = Path(sys.argv[1])
+results = overview(sorted(folder.glob("*/results.json")))
+save_json_atomic(folder / "overview.json", results)
+(folder / "table.md").write_text(results_table(results["results"]))
+print(results_table(results["results"], single_modality=False))
+' "$output"

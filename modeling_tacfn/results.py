@@ -23,6 +23,7 @@ __all__ = [
     "environment_record",
     "load_results",
     "make_results",
+    "overview",
     "paired_test",
     "results_table",
     "save_json_atomic",
@@ -31,6 +32,8 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 PROTOCOLS = ("plain", "speaker-normalised")
+# What makes a results file large: numbers per clip and per epoch.
+_DETAILS_OF_RUNS = ("predictions", "single_modality", "history")
 _PACKAGES = (
     "torch",
     "torchaudio",
@@ -140,11 +143,32 @@ def load_results(path: str | os.PathLike) -> dict[str, Any]:
     return results
 
 
-def results_table(results: Sequence[Mapping[str, Any] | str | os.PathLike]) -> str:
+def overview(results: Sequence[Mapping[str, Any] | str | os.PathLike]) -> dict[str, Any]:
+    """Several results in one small file: all but the predictions of single clips and the histories of the runs.
+
+    Args:
+        results (`Sequence`): contents or paths of `results.json` files.
+
+    Returns:
+        `dict`: `results`, ordered by protocol and within it by their WAR.
+    """
+    items = [item if isinstance(item, Mapping) else load_results(item) for item in results]
+    items.sort(key=lambda item: (item["protocol"], item["summary"]["war"]["mean"]))
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "results": [
+            {**item, "runs": [{key: run[key] for key in run if key not in _DETAILS_OF_RUNS} for run in item["runs"]]}
+            for item in items
+        ],
+    }
+
+
+def results_table(results: Sequence[Mapping[str, Any] | str | os.PathLike], single_modality: bool = True) -> str:
     """Write results as a Markdown table, one row per method and inputs; scores in percent.
 
     Args:
         results (`Sequence`): contents or paths of `results.json` files.
+        single_modality (`bool`, *optional*, defaults to `True`): with rows for the same weights given one modality only.
 
     Returns:
         `str`: the table, with a line on how to read it.
@@ -154,7 +178,9 @@ def results_table(results: Sequence[Mapping[str, Any] | str | os.PathLike]) -> s
     for item in results:
         item = item if isinstance(item, Mapping) else load_results(item)
         size = item.get("num_parameters")
-        parts = [("all", item["summary"]), *(item.get("single_modality") or {}).items()]
+        parts = [("all", item["summary"])]
+        if single_modality:
+            parts += (item.get("single_modality") or {}).items()
         for inputs, summary in parts:
             runs = f"{_count(len(summary['folds']), 'fold')}, {_count(len(summary['seeds']), 'seed')}"
             scores = [_format_score(summary[metric]) for metric in SCORES]

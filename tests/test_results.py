@@ -15,6 +15,7 @@ from modeling_tacfn.results import (
     environment_record,
     load_results,
     make_results,
+    overview,
     paired_test,
     results_table,
     save_json_atomic,
@@ -270,6 +271,22 @@ def test_table(tmp_path):
     assert "speaker-normalised" in lines[5]
     assert "1 fold, 1 seed | – |" in lines[5]
     assert "±" not in lines[5]
+
+
+def test_overview_keeps_every_number_that_is_quoted(tmp_path):
+    better, worse = make_runs(0.9), make_runs(0.4, noise=1)
+    for run in (*better, *worse):
+        run |= {"single_modality": {"audio": run["predictions"]}, "history": [{"epoch": 0}], "splits": {"test": ["0"]}}
+    results = [make_results("better", "synthetic", LABELS, better), make_results("worse", "synthetic", LABELS, worse)]
+    results.append(make_results("other", "synthetic", LABELS, worse, protocol="speaker-normalised"))
+    save_json_atomic(tmp_path / "overview.json", overview(results[::-1]))
+    stored = json.loads((tmp_path / "overview.json").read_text())["results"]
+    assert [item["name"] for item in stored] == ["worse", "better", "other"]
+    assert stored[1]["runs"][4] == {"fold": 4, "seed": 0, "splits": {"test": ["0"]}}
+    assert results_table(stored) == results_table([results[1], results[0], results[2]])
+    assert (
+        len(results_table(stored, single_modality=False).splitlines()) == len(results_table(stored).splitlines()) - 3
+    )
 
 
 def test_json_takes_what_experiments_have(tmp_path):
