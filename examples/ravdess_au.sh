@@ -42,7 +42,7 @@ import sys
 from pathlib import Path
 from modeling_tacfn.results import overview, results_table, save_json_atomic
 folder = Path(sys.argv[1])
-results = overview(sorted(folder.glob("*/results.json")))
+results = overview(sorted(folder.glob("*/results.json")), reference="tacfn")
 save_json_atomic(folder / "overview.json", results)
 (folder / "table.md").write_text(results_table(results["results"]))
 print(results_table(results["results"], single_modality=False))

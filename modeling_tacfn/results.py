@@ -143,24 +143,32 @@ def load_results(path: str | os.PathLike) -> dict[str, Any]:
     return results
 
 
-def overview(results: Sequence[Mapping[str, Any] | str | os.PathLike]) -> dict[str, Any]:
+def overview(results: Sequence[Mapping[str, Any] | str | os.PathLike], reference: str | None = None) -> dict[str, Any]:
     """Several results in one small file: all but the predictions of single clips and the histories of the runs.
 
     Args:
         results (`Sequence`): contents or paths of `results.json` files.
+        reference (`str`, *optional*): the method that every other one is compared with in a paired test over speakers, on
+            the same corpus and protocol.
 
     Returns:
-        `dict`: `results`, ordered by protocol and within it by their WAR.
+        `dict`: `results`, ordered by protocol and within it by their WAR; beside `summary` each has `paired`, what
+        [`paired_test`] says of its WAR and UAR minus those of the reference.
     """
     items = [item if isinstance(item, Mapping) else load_results(item) for item in results]
     items.sort(key=lambda item: (item["protocol"], item["summary"]["war"]["mean"]))
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "results": [
-            {**item, "runs": [{key: run[key] for key in run if key not in _DETAILS_OF_RUNS} for run in item["runs"]]}
-            for item in items
-        ],
-    }
+    references = {(item["corpus"], item["protocol"]): item for item in items if item["name"] == reference}
+    small = []
+    for item in items:
+        other = references.get((item["corpus"], item["protocol"]))
+        runs = [{key: run[key] for key in run if key not in _DETAILS_OF_RUNS} for run in item["runs"]]
+        paired = {
+            metric: paired_test(item["runs"], other["runs"], len(item["labels"]), metric)
+            for metric in ("war", "uar")
+            if other is not None and other is not item
+        }
+        small.append({**item, "paired": {"reference": reference, **paired} if paired else None, "runs": runs})
+    return {"schema_version": SCHEMA_VERSION, "results": small}
 
 
 def results_table(results: Sequence[Mapping[str, Any] | str | os.PathLike], single_modality: bool = True) -> str:

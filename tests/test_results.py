@@ -279,10 +279,18 @@ def test_overview_keeps_every_number_that_is_quoted(tmp_path):
         run |= {"single_modality": {"audio": run["predictions"]}, "history": [{"epoch": 0}], "splits": {"test": ["0"]}}
     results = [make_results("better", "synthetic", LABELS, better), make_results("worse", "synthetic", LABELS, worse)]
     results.append(make_results("other", "synthetic", LABELS, worse, protocol="speaker-normalised"))
-    save_json_atomic(tmp_path / "overview.json", overview(results[::-1]))
+    save_json_atomic(tmp_path / "overview.json", overview(results[::-1], reference="better"))
     stored = json.loads((tmp_path / "overview.json").read_text())["results"]
     assert [item["name"] for item in stored] == ["worse", "better", "other"]
     assert stored[1]["runs"][4] == {"fold": 4, "seed": 0, "splits": {"test": ["0"]}}
+    assert stored[0]["paired"] == {
+        "reference": "better",
+        "war": paired_test(worse, better, len(LABELS), "war"),
+        "uar": paired_test(worse, better, len(LABELS), "uar"),
+    }
+    assert stored[0]["paired"]["war"]["difference"] < 0
+    assert stored[1]["paired"] is None
+    assert stored[2]["paired"] is None
     assert results_table(stored) == results_table([results[1], results[0], results[2]])
     assert (
         len(results_table(stored, single_modality=False).splitlines()) == len(results_table(stored).splitlines()) - 3
