@@ -220,6 +220,11 @@ def main(argv: list[str] | None = None) -> dict:
         # A batch without one modality leaves that modality's encoder unused.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
+    if arguments.batch_size % accelerator.num_processes:
+        raise SystemExit(
+            f"--batch_size is that of all processes together: expected a multiple of {accelerator.num_processes}, got "
+            f"{arguments.batch_size}."
+        )
     state = RunState()
     accelerator.register_for_checkpointing(state)
     folder, settings = arguments.output_dir, run_settings(arguments)

@@ -147,6 +147,8 @@ def train_fold(
         for index, (clip, label, speaker, intensity) in enumerate(zip(clips, *columns, strict=True))
     ]
     samples = {side: [rows[index] for index in indices] for side, indices in splits.items()}
+    # `--modalities` may leave a clip with nothing to learn from.
+    samples["train"] = [sample for sample in samples["train"] if sample["clip"]]
     augmenter = Augmenter(augmentation, samples["train"])
     model = AutoModel.from_config(config)
     fit_standardization(model, augmenter.statistics, processor.is_speaker_normalized)
@@ -155,6 +157,7 @@ def train_fold(
     plain = ClipCollator(config.num_labels, image_processor)
     sampler = EpochSampler(len(samples["train"]), seed)
     batch_size = min(settings.batch_size, len(samples["train"]))
+    batch_size -= batch_size % accelerator.num_processes
     loaders = {
         "train": DataLoader(samples["train"], batch_size, sampler=sampler, collate_fn=collator, drop_last=True),
         "validation": DataLoader(samples["validation"], settings.batch_size, collate_fn=plain),
@@ -290,10 +293,11 @@ def predict(
     for batch in loader:
         targets, index = batch.pop("labels"), batch.pop("index")
         inputs = batch if only is None else keep_modality(batch, only)
+        probabilities = torch.full((len(targets), num_labels), 1 / num_labels, device=targets.device)
         if inputs:
-            probabilities = model(**inputs).logits.float().softmax(1)
-        else:  # nothing is known of these clips
-            probabilities = torch.full((len(targets), num_labels), 1 / num_labels, device=targets.device)
+            # A clip with nothing to judge it by is as likely to be anything, whatever its batch holds.
+            known = something_given(inputs)
+            probabilities[known] = model(**inputs).logits.float().softmax(1)[known]
         parts.append([part.cpu() for part in accelerator.gather_for_metrics((index, probabilities, targets))])
     index, probabilities, labels = (torch.cat(column).numpy() for column in zip(*parts, strict=True))
     return index, probabilities, labels
@@ -305,6 +309,13 @@ def keep_modality(batch: dict, name: str) -> dict:
     if keys is not None:
         return {key: batch[key] for key in keys if key in batch}
     return {key: {name: batch[key][name]} for key in ("features", "feature_masks") if name in batch.get(key, {})}
+
+
+def something_given(batch: dict) -> torch.Tensor:
+    """Whether a clip of the batch has any input at all, `(batch_size,)`."""
+    masks = [batch[name] for name in ("audio_mask", "video_mask") if name in batch]
+    masks += batch.get("feature_masks", {}).values()
+    return torch.stack([mask.any(1) for mask in masks]).any(0)
 
 
 def modalities_of(clips: list[dict]) -> list[str]:

@@ -12,6 +12,7 @@ import datasets
 import numpy as np
 import pytest
 import safetensors.torch
+import soundfile
 import torch
 import yaml
 from tone_corpus import TAKES, UNITS, Tones, write_tones
@@ -304,6 +305,17 @@ def test_one_modality_alone(command, tmp_path):
     processor = TacfnProcessor.from_pretrained(tmp_path / "run")
     batch = processor(audio=SOUND, features={"units": np.ones(5, np.float32)}, sampling_rate=8000)
     assert TacfnModel.from_pretrained(tmp_path / "run")(**batch).logits.isfinite().all()
+
+
+def test_clips_without_the_one_modality_that_is_kept(command, tmp_path):
+    """Training learns nothing from them, and as test clips they may be anything."""
+    corpus = write_tones(tmp_path / "corpus")
+    for mute in (corpus / "s0_calm_0.wav", *corpus.glob("s1_*.wav")):
+        soundfile.write(mute, np.zeros(8000), 8000)
+    (run,) = train.main(command("--modalities", "audio", epochs=1, batch_size=2, data_dir=str(corpus)))["runs"]
+    tested = {row["clip_id"]: row["probabilities"] for row in run["predictions"]}
+    assert tested["s0_calm_0"] == [0.5, 0.5]
+    assert tested["s0_calm_1"] != [0.5, 0.5]
 
 
 @pytest.mark.parametrize("kept", [["audio", "prosody", "units"], ["prosody"]])
