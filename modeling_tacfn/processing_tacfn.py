@@ -424,10 +424,11 @@ class TacfnProcessor(ProcessorMixin):
             found.append("silent sound")
         if clip.features:
             found.append("features that are all missing")
-        wanted = ["a face"] * self.do_video + ["audible sound"] * (self.do_audio or self.do_prosody) + ["features"]
+        wanted = ["a face"] * self.do_video + ["audible sound"] * (self.do_audio or self.do_prosody)
+        expected = f"{', '.join(wanted)} or features" if wanted else "features"
         source = next((f"{value}: " for value in (video, audio) if _is_path(value)), "")
         return (
-            f"{source}expected {' or '.join(wanted)} in this clip, found {' and '.join(found) or 'nothing of the kind'}. "
+            f"{source}expected {expected} in this clip, found {' and '.join(found) or 'none of them'}. "
             "Check that the right file was given; for frames that are face crops already set do_face_crop=False."
         )
 
