@@ -19,9 +19,9 @@ from dataset_scripts.base import CORPORA
 from dataset_scripts.folds import learning_check_indices, split_indices
 from dataset_scripts.ravdess import parse_ravdess_name
 from modeling_tacfn import TacfnConfig, TacfnModel, TacfnProcessor
-from modeling_tacfn.cli import main as tacfn
 from modeling_tacfn.prediction import predict
 from modeling_tacfn.results import make_results, results_table
+from tacfn import main as tacfn
 
 
 CONFIG = Path(train.__file__).parent / "configs" / "learning_check.yaml"
@@ -188,5 +188,5 @@ def test_the_published_network_runs_on_original_clips_of_two_lengths(real_data):
     assert alone.shape == (2, 8)
     assert alone.isfinite().all()
     scale = alone.abs().max()
-    assert (alone[0] - alone[1]).abs().max() > 1e-2 * scale, "the answer does not depend on the clip"
+    assert (alone[0] - alone[1]).abs().max() > 1e-3 * scale, "the answer does not depend on the clip"
     torch.testing.assert_close(batched, alone, atol=1e-4 * scale.item(), rtol=0)
