@@ -22,11 +22,18 @@ from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs
 
 from dataset_scripts.base import CORPORA, corpus_builder, load_corpus
-from dataset_scripts.folds import corpus_folds, speaker_folds, split_indices
+from dataset_scripts.folds import corpus_folds, learning_check_indices, speaker_folds, split_indices
 from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor
 from modeling_tacfn.augmentation import Augmentation
 from modeling_tacfn.data import load_clips, normalize_by_speaker, prepare_clips
-from modeling_tacfn.results import environment_record, load_results, make_results, save_json_atomic
+from modeling_tacfn.results import (
+    LEARNING_CHECK,
+    LEARNING_CHECK_NOTE,
+    environment_record,
+    load_results,
+    make_results,
+    save_json_atomic,
+)
 from modeling_tacfn.training import (
     CHECKPOINT,
     RunState,
@@ -53,7 +60,10 @@ NOT_PART_OF_A_RUN = (
     "seeds",
     "fold",
     "all_folds",
+    "learning_check",  # the protocol says it
 )
+# The options that split the speakers or name another protocol, and their values where nobody asks for either.
+NO_SPLIT = {"fold": 0, "all_folds": False, "num_folds": None, "validation_speakers": None, "protocol": "plain"}
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -70,6 +80,13 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--validation_speakers",
         type=int,
         help="how many training speakers choose the epoch; 0: none, the last epoch counts",
+    )
+    data.add_argument(
+        "--learning_check",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="train on all clips and score the same clips: shows that the network can learn from them, and nothing about "
+        "people it has not seen",
     )
     data.add_argument("--modalities", nargs="+", help="keep only these inputs: audio, video, or names of features")
     data.add_argument(
@@ -122,6 +139,14 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     arguments.output_dir = Path(arguments.output_dir)
     if arguments.epochs < 1:
         parser.error(f"--epochs must be at least 1, got {arguments.epochs}")
+    if arguments.learning_check:
+        given = [f"--{name}" for name, value in NO_SPLIT.items() if getattr(arguments, name) != value]
+        if given:
+            parser.error(
+                "--learning_check trains on all clips and scores the same clips, a protocol of its own without a split of "
+                f"the speakers: leave out {', '.join(given)}, or --learning_check"
+            )
+        arguments.protocol = LEARNING_CHECK
     if arguments.mixed_precision == "bf16" and not torch.cuda.is_available():
         parser.error("bf16 3-D convolutions are 35 to 50 times slower than fp32 on a CPU; use --mixed_precision no")
     return arguments
@@ -206,6 +231,19 @@ def check_resumable(folder: Path, settings: dict) -> None:
         raise SystemExit(f"{folder} was started with other options ({listed}). Use those, or another --output_dir.")
 
 
+def make_splits(corpus, arguments: argparse.Namespace) -> dict[tuple[int, int], dict[str, list[int]]]:
+    """Rows of the train, validation and test clips of each run, by fold and seed."""
+    if arguments.learning_check:
+        return {(0, seed): learning_check_indices(corpus) for seed in arguments.seeds}
+    folds = speaker_folds(corpus["speaker_id"], arguments.num_folds) if arguments.num_folds else corpus_folds(corpus)
+    chosen = range(len(folds)) if arguments.all_folds else [arguments.fold]
+    return {
+        (fold, seed): split_indices(corpus, fold, folds, arguments.validation_speakers, seed)
+        for seed in arguments.seeds
+        for fold in chosen
+    }
+
+
 def main(argv: list[str] | None = None) -> dict:
     """Train as the options say; returns what `results.json` holds."""
     arguments = parse_arguments(argv)
@@ -246,69 +284,61 @@ def main(argv: list[str] | None = None) -> dict:
     if arguments.protocol == "speaker-normalised":
         clips = normalize_by_speaker(clips, corpus["speaker_id"][:])
     choose_modalities(clips, processor, arguments)
-    folds = speaker_folds(corpus["speaker_id"], arguments.num_folds) if arguments.num_folds else corpus_folds(corpus)
-    chosen_folds = range(len(folds)) if arguments.all_folds else [arguments.fold]
-    many = len(chosen_folds) * len(arguments.seeds) > 1
     config = network_config(arguments.network, arguments.model, corpus.features["label"].names)
     augmentation = Augmentation.from_dict(arguments.augmentation)
     training = TrainingSettings(
         **{field.name: getattr(arguments, field.name) for field in dataclasses.fields(TrainingSettings)}
     )
-    splits_of = {
-        (fold, seed): split_indices(corpus, fold, folds, arguments.validation_speakers, seed)
-        for seed in arguments.seeds
-        for fold in chosen_folds
-    }
+    splits_of = make_splits(corpus, arguments)
     # Only now: a mistake in the options must not leave a folder that looks like a run.
     if accelerator.is_main_process:
         save_json_atomic(folder / ARGUMENTS, settings)
 
     runs, results = [], {}
-    for seed in arguments.seeds:
-        for fold in chosen_folds:
-            run_folder = folder / f"fold_{fold}_seed_{seed}" if many else folder
-            finished = run_folder / RUN_RESULTS
-            if finished.exists():
-                runs += load_results(finished)["runs"]
-            else:
-                run = train_fold(
-                    accelerator,
-                    state,
-                    corpus,
-                    clips,
-                    splits_of[fold, seed],
-                    processor,
-                    config,
-                    training,
-                    augmentation,
-                    run_folder,
-                    fold,
-                    seed,
-                )
-                runs.append(run)
-            results = make_results(
-                arguments.name or arguments.network,
-                arguments.dataset,
-                corpus.features["label"].names,
-                runs,
-                arguments.protocol,
-                num_parameters=runs[-1]["num_parameters"],
-                settings=settings,
-                environment=environment_record(["train.py", *(sys.argv[1:] if argv is None else argv)]),
+    for (fold, seed), splits in splits_of.items():
+        run_folder = folder / f"fold_{fold}_seed_{seed}" if len(splits_of) > 1 else folder
+        finished = run_folder / RUN_RESULTS
+        if finished.exists():
+            runs += load_results(finished)["runs"]
+        else:
+            run = train_fold(
+                accelerator,
+                state,
+                corpus,
+                clips,
+                splits,
+                processor,
+                config,
+                training,
+                augmentation,
+                run_folder,
+                fold,
+                seed,
             )
-            if accelerator.is_main_process and not finished.exists():
-                alone = make_results(
-                    results["name"],
-                    results["corpus"],
-                    results["labels"],
-                    runs[-1:],
-                    arguments.protocol,
-                    **{key: results[key] for key in ("num_parameters", "settings", "environment")},
-                )
-                save_json_atomic(finished, alone)
-            if accelerator.is_main_process:
-                shutil.rmtree(run_folder / CHECKPOINT, ignore_errors=True)
-            accelerator.wait_for_everyone()
+            runs.append(run)
+        results = make_results(
+            arguments.name or arguments.network,
+            arguments.dataset,
+            corpus.features["label"].names,
+            runs,
+            arguments.protocol,
+            num_parameters=runs[-1]["num_parameters"],
+            settings=settings,
+            environment=environment_record(["train.py", *(sys.argv[1:] if argv is None else argv)]),
+        )
+        if accelerator.is_main_process and not finished.exists():
+            alone = make_results(
+                results["name"],
+                results["corpus"],
+                results["labels"],
+                runs[-1:],
+                arguments.protocol,
+                **{key: results[key] for key in ("num_parameters", "settings", "environment")},
+            )
+            save_json_atomic(finished, alone)
+        if accelerator.is_main_process:
+            shutil.rmtree(run_folder / CHECKPOINT, ignore_errors=True)
+        accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         save_json_atomic(folder / RUN_RESULTS, results)
         print(describe(results, folder))
@@ -319,13 +349,17 @@ def main(argv: list[str] | None = None) -> dict:
 def describe(results: dict, folder: Path) -> str:
     """What a person wants to read at the end."""
     parts = {"all inputs": results["summary"], **results["single_modality"]}
-    lines = [f"{results['name']} on {results['corpus']} ({results['protocol']}), speakers never seen in training:"]
+    is_check = results["protocol"] == LEARNING_CHECK
+    scored = "the clips it was trained on" if is_check else "speakers never seen in training"
+    lines = [f"{results['name']} on {results['corpus']} ({results['protocol']}), {scored}:"]
     for name, summary in parts.items():
         war, uar = summary["war"], summary["uar"]
         interval = (
             "" if war["interval_95"] is None else "  [{:.1f}, {:.1f}]".format(*(100 * x for x in war["interval_95"]))
         )
         lines.append(f"  {name:<14} WAR {100 * war['mean']:5.1f} %  UAR {100 * uar['mean']:5.1f} %{interval}")
+    if is_check:
+        lines.append(LEARNING_CHECK_NOTE)
     return "\n".join([*lines, f"Model, pictures and results.json: {folder}"])
 
 

@@ -120,16 +120,22 @@ def split_indices(
         `dict[str, list[int]]`: `"train"`, `"validation"` and `"test"`, in the order of the rows.
 
     Raises:
-        ValueError: If the fold does not exist, a named speaker is not in the training part, or a part would be empty,
-            or a speaker or a take would be on two sides.
+        ValueError: If there is only one speaker, the fold does not exist, a named speaker is not in the training part, a
+            part would be empty, or a speaker or a take would be on two sides.
     """
     folds = corpus_folds(dataset) if folds is None else [list(block) for block in folds]
-    if not 0 <= fold < len(folds):
-        raise ValueError(f"Expected a fold from 0 to {len(folds) - 1}, received {fold}.")
     speakers = dataset["speaker_id"][:]
     known = set(speakers)
     if None in known:
         raise ValueError("Some clips have no speaker id: they cannot be split by speaker; leave them out.")
+    if len(known) == 1:
+        raise ValueError(
+            f"Expected clips of at least two speakers, some to train on and others to test, received only those of speaker "
+            f"{speakers[0]}. Add clips of others; or, to see only whether a network can learn from these, use "
+            "`train.py --learning_check`, which scores the clips that it trains on."
+        )
+    if not 0 <= fold < len(folds):
+        raise ValueError(f"Expected a fold from 0 to {len(folds) - 1}, received {fold}.")
     covered = [speaker for block in folds for speaker in block]
     doubled = sorted({speaker for speaker in covered if covered.count(speaker) > 1}, key=natural_key)
     if doubled:
@@ -166,6 +172,22 @@ def split_indices(
             )
     check_disjoint(dataset, splits)
     return splits
+
+
+def learning_check_indices(dataset: datasets.Dataset) -> dict[str, list[int]]:
+    """Row numbers of a learning check: every clip is trained on, and the same clips are scored.
+
+    The one split that is not speaker-independent, and the only one there is for a corpus of one speaker. Its score shows
+    that a network can learn from such clips; it says nothing about people whom the network has not seen.
+
+    Args:
+        dataset (`datasets.Dataset`): a corpus.
+
+    Returns:
+        `dict[str, list[int]]`: all rows as `"train"` and as `"test"`, none as `"validation"`.
+    """
+    rows = list(range(len(dataset)))
+    return {"train": rows, "validation": [], "test": list(rows)}
 
 
 def check_disjoint(dataset: datasets.Dataset, splits: Mapping[str, Sequence[int]]) -> None:

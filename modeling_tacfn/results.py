@@ -31,7 +31,12 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
-PROTOCOLS = ("plain", "speaker-normalised")
+LEARNING_CHECK = "learning check"
+PROTOCOLS = ("plain", "speaker-normalised", LEARNING_CHECK)
+LEARNING_CHECK_NOTE = (
+    "A learning check scores the very clips that the network was trained on: it shows that the network can learn from such "
+    "input, and says nothing about people it has not seen."
+)
 # What makes a results file large: numbers per clip and per epoch.
 _DETAILS_OF_RUNS = ("predictions", "single_modality", "history")
 _PACKAGES = (
@@ -99,17 +104,31 @@ def make_results(
         corpus (`str`): the corpus it was trained and tested on.
         labels (`Sequence[str]`): names of the classes, in order.
         runs (`Sequence[Mapping]`): all runs so far.
-        protocol (`str`, *optional*, defaults to `"plain"`): `"plain"` (nothing of a test speaker is seen) or
-            `"speaker-normalised"` (features centred and scaled by a speaker's own unlabelled clips).
+        protocol (`str`, *optional*, defaults to `"plain"`): `"plain"` (nothing of a test speaker is seen),
+            `"speaker-normalised"` (features centred and scaled by a speaker's own unlabelled clips) or `"learning check"`
+            (the clips of the training are scored, which says nothing about other people).
         details: what else made the numbers, such as `config`, `splits`, `num_parameters`, `environment`.
 
     Returns:
         `dict`: the runs, their `summary`, and the `single_modality` summaries where the runs have such predictions.
+
+    Raises:
+        ValueError: If the protocol is unknown, or a run shares speakers between training and test and the protocol is not
+            the learning check.
     """
     if protocol not in PROTOCOLS:
-        raise ValueError(f"Expected the protocol {' or '.join(map(repr, PROTOCOLS))}, received {protocol!r}.")
+        raise ValueError(
+            f"Expected the protocol to be one of {', '.join(map(repr, PROTOCOLS))}, received {protocol!r}."
+        )
+    _check_protocol(runs, protocol)
     single = [set(run.get("single_modality") or ()) for run in runs]
     shared = sorted(set.intersection(*single)) if single else []
+    summaries = {inputs: summarize(runs, labels, inputs) for inputs in (None, *shared)}
+    if protocol == LEARNING_CHECK:
+        # An interval over speakers is about speakers to come, of whom nothing is known here.
+        for summary in summaries.values():
+            for metric in SCORES:
+                summary[metric]["interval_95"] = None
     return {
         "schema_version": SCHEMA_VERSION,
         "name": name,
@@ -117,10 +136,21 @@ def make_results(
         "protocol": protocol,
         "labels": list(labels),
         **details,
-        "summary": summarize(runs, labels),
-        "single_modality": {inputs: summarize(runs, labels, inputs) for inputs in shared},
+        "summary": summaries.pop(None),
+        "single_modality": summaries,
         "runs": list(runs),
     }
+
+
+def _check_protocol(runs: Sequence[Mapping[str, Any]], protocol: str) -> None:
+    for run in runs:
+        splits = run.get("splits") or {}
+        shared = sorted(set(splits.get("train", ())) & set(splits.get("test", ())))
+        if shared and protocol != LEARNING_CHECK:
+            raise ValueError(
+                f"Expected the protocol {LEARNING_CHECK!r} for a run that is scored on speakers it was trained on, received "
+                f"{protocol!r} for one that shares {', '.join(shared)}. Test other speakers, or name the protocol."
+            )
 
 
 def load_results(path: str | os.PathLike) -> dict[str, Any]:
@@ -182,22 +212,26 @@ def results_table(results: Sequence[Mapping[str, Any] | str | os.PathLike], sing
         `str`: the table, with a line on how to read it.
     """
     header = ("Method", "Inputs", "Corpus", "Protocol", "WAR", "UAR", "Macro-F1", "Runs", "Parameters")
-    rows = []
+    rows, has_check = [], False
     for item in results:
         item = item if isinstance(item, Mapping) else load_results(item)
         size = item.get("num_parameters")
+        is_check = item["protocol"] == LEARNING_CHECK
+        has_check |= is_check
         parts = [("all", item["summary"])]
         if single_modality:
             parts += (item.get("single_modality") or {}).items()
         for inputs, summary in parts:
-            runs = f"{_count(len(summary['folds']), 'fold')}, {_count(len(summary['seeds']), 'seed')}"
+            split = "no split" if is_check else _count(len(summary["folds"]), "fold")
+            runs = f"{split}, {_count(len(summary['seeds']), 'seed')}"
             scores = [_format_score(summary[metric]) for metric in SCORES]
             rows.append((item["name"], inputs, item["corpus"], item["protocol"], *scores, runs, _format_size(size)))
     lines = [header, tuple("---:" if 4 <= column <= 6 else "---" for column in range(len(header))), *rows]
     table = "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    note = f" {LEARNING_CHECK_NOTE}" if has_check else ""
     return (
         table
-        + "\n\nPercent: mean ± standard deviation over folds and seeds [95 % interval of the pooled score, bootstrapped over speakers].\n"
+        + f"\n\nPercent: mean ± standard deviation over folds and seeds [95 % interval of the pooled score, bootstrapped over speakers].{note}\n"
     )
 
 

@@ -395,6 +395,13 @@ def save_checkpoint(accelerator, folder: Path) -> None:
     accelerator.wait_for_everyone()
 
 
+def scored_clips(run: dict) -> str:
+    """Title of the pictures of a run's scores."""
+    if set(run["splits"]["train"]) & set(run["splits"]["test"]):
+        return "Learning check: clips it was trained on"
+    return "Speakers never seen in training"
+
+
 def save_run(network, processor, run: dict, labels: list[str], folder: Path) -> None:
     """Model, processor and pictures; nothing of it takes its place before all of it is written."""
     temporary = folder / ".model.part"
@@ -407,7 +414,7 @@ def save_run(network, processor, run: dict, labels: list[str], folder: Path) -> 
         truth = np.array([row["label"] for row in run["predictions"]])
         predicted = np.array([row["probabilities"] for row in run["predictions"]]).argmax(1)
         matrix = confusion_matrix(truth, predicted, len(labels))
-        plot_confusion(matrix, labels, temporary / "confusion_matrix.png", title="Speakers never seen in training")
+        plot_confusion(matrix, labels, temporary / "confusion_matrix.png", title=scored_clips(run))
         for path in sorted(temporary.iterdir()):
             path.replace(folder / path.name)
     except SAVING_ERRORS as error:

@@ -1,4 +1,4 @@
-"""The README says only what results files say and what the program can do."""
+"""The README and the pages in docs say only what results files say and what the program can do."""
 
 import doctest
 import importlib
@@ -8,23 +8,42 @@ from pathlib import Path
 
 import pytest
 
-from modeling_tacfn.results import results_table
+from modeling_tacfn.results import LEARNING_CHECK, load_results, results_table
 from tacfn import build_parser
 
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+LEARNING_PAGE = (ROOT / "docs" / "learning_check.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "results").glob("*.json")), ids=lambda path: path.stem)
 def test_tables_are_made_from_the_committed_results(path):
     stored = json.loads(path.read_text(encoding="utf-8"))
     if "results" not in stored:
-        assert results_table([stored]).strip() in README, f"the README does not show {path.name} as it is"
+        # What is scored on its own training clips does not stand among the scores of the README.
+        page = LEARNING_PAGE if stored["protocol"] == LEARNING_CHECK else README
+        assert results_table([stored]).strip() in page, f"the page of {path.name} does not show it as it is"
         return
     assert results_table(stored["results"], single_modality=False).strip() in README
     page = (ROOT / "docs" / f"{path.stem}.md").read_text(encoding="utf-8")
     assert results_table(stored["results"]).strip() in page, f"{path.stem}.md does not show {path.name} as it is"
+
+
+def test_figures_of_the_learning_check_are_those_of_its_results():
+    results = load_results(ROOT / "docs" / "results" / "learning_check.json")
+    assert " /" not in results["environment"]["command"], "a folder of the machine it ran on"
+    (run,) = results["runs"]
+    first, last = (run["history"][epoch]["train_loss"] for epoch in (0, -1))
+    seconds = sum(epoch["seconds"] for epoch in run["history"])
+    rows = {row["clip_id"]: row for row in run["predictions"]}
+    angry = results["labels"].index("angry")
+    text = " ".join(LEARNING_PAGE.split())
+    assert f"fell from {first:.3f} in the first epoch" in text
+    assert f"to {last:.3f} in the last" in text
+    assert f"the epochs took {seconds:.0f} s" in text
+    assert f"in all {results['num_parameters']:,} parameters" in text
+    assert f"angry with {100 * rows['01-01-05-01-01-01-05']['probabilities'][angry]:.1f} %" in text
 
 
 def test_files_that_the_readme_names_exist():
