@@ -12,6 +12,8 @@ from pathlib import Path
 
 PICTURES = (".png", ".pdf", ".svg")
 SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".opus")
+# The keys of `convert.AUTHORS_NETWORKS`, which cannot be asked before torch is imported.
+CONVERTIBLE = ("cfn_sr",)
 PREDICT_EXAMPLE = """examples:
   tacfn predict clip.mp4 --model runs/synthetic --plot prediction.png
   tacfn predict clip.webm another.mp4 --model DIR --json
@@ -36,7 +38,25 @@ def build_parser() -> argparse.ArgumentParser:
     info.add_argument("model", help="folder of a trained network, or its name on the Hub")
     info.add_argument("--json", action="store_true", help="print JSON and nothing else")
     info.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
+    _add_convert(commands)
     return parser
+
+
+def _add_convert(commands) -> None:
+    convert = commands.add_parser(
+        "convert",
+        help="an author's checkpoint becomes a model folder",
+        epilog="example:\n  tacfn convert --network cfn_sr msaf_ravdess.pth runs/cfn_sr",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    convert.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="file of tensors that torch.save wrote; never executed"
+    )
+    convert.add_argument("folder", metavar="OUT_DIR", help="folder to make; refused if it holds something")
+    convert.add_argument("--network", required=True, choices=CONVERTIBLE, help="whose checkpoint it is")
+    convert.add_argument(
+        "--labels", nargs="+", metavar="NAME", help="names of the classes, in order; RAVDESS's if not given"
+    )
 
 
 def _add_predict(commands) -> None:
@@ -126,7 +146,8 @@ def main(arguments: list[str] | None = None) -> int:
     from modeling_tacfn import cli
 
     try:
-        return {"predict": cli.predict_clips, "info": cli.describe}[options.command](options)
+        commands = {"predict": cli.predict_clips, "info": cli.describe, "convert": cli.convert}
+        return commands[options.command](options)
     except (ValueError, OSError) as error:
         print(f"tacfn: {error}", file=sys.stderr)
         return 1

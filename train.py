@@ -20,11 +20,13 @@ import torch
 import yaml
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs
+from transformers import AutoModel
 
 from dataset_scripts.base import CORPORA, corpus_builder, load_corpus
 from dataset_scripts.folds import corpus_folds, learning_check_indices, speaker_folds, split_indices
 from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor
 from modeling_tacfn.augmentation import Augmentation
+from modeling_tacfn.convert import load_video_encoder
 from modeling_tacfn.data import load_clips, normalize_by_speaker, prepare_clips
 from modeling_tacfn.results import (
     LEARNING_CHECK,
@@ -112,6 +114,11 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="named features whose square root the network sees: it evens out the spread of skewed counts and intensities",
     )
     model.add_argument("--augmentation", type=mapping, default={}, help="see modeling_tacfn.augmentation.Augmentation")
+    model.add_argument(
+        "--init_video_encoder",
+        metavar="FILE",
+        help="3-D ResNeXt weights, as published for Kinetics, that the video encoder starts from",
+    )
     model.add_argument("--name", help="name of the method in results; the network's if not given")
 
     group = parser.add_argument_group("optimisation")
@@ -213,6 +220,16 @@ def choose_modalities(clips: list[dict], processor: TacfnProcessor, arguments: a
                 arguments.model[field] = [name for name in arguments.model[field] if name in kept]
 
 
+def check_video_encoder(config, path: str) -> None:
+    """Refuse weights that do not fit the network, before a fold is begun."""
+    with torch.device("meta"):
+        model = AutoModel.from_config(config)
+    try:
+        load_video_encoder(model, path)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"--init_video_encoder {error}") from error
+
+
 def run_settings(arguments: argparse.Namespace) -> dict:
     """The options that make a run what it is; kept beside it, and compared when it is resumed."""
     return {key: copy.deepcopy(value) for key, value in vars(arguments).items() if key not in NOT_PART_OF_A_RUN}
@@ -290,6 +307,8 @@ def main(argv: list[str] | None = None) -> dict:
         **{field.name: getattr(arguments, field.name) for field in dataclasses.fields(TrainingSettings)}
     )
     splits_of = make_splits(corpus, arguments)
+    if arguments.init_video_encoder:
+        check_video_encoder(config, arguments.init_video_encoder)
     # Only now: a mistake in the options must not leave a folder that looks like a run.
     if accelerator.is_main_process:
         save_json_atomic(folder / ARGUMENTS, settings)
@@ -314,6 +333,7 @@ def main(argv: list[str] | None = None) -> dict:
                 run_folder,
                 fold,
                 seed,
+                arguments.init_video_encoder,
             )
             runs.append(run)
         results = make_results(

@@ -1,4 +1,4 @@
-"""Audio-visual emotion recognition with TACFN as Hugging Face models."""
+"""Audio-visual emotion recognition with TACFN and CFN-SR as Hugging Face models."""
 
 __version__ = "0.1.0"
 
@@ -17,24 +17,30 @@ from transformers import (  # noqa: E402
     AutoProcessor,
 )
 
+from .configuration_cfn_sr import CfnSrConfig  # noqa: E402
 from .configuration_tacfn import TacfnConfig  # noqa: E402
 from .feature_extraction_tacfn import TacfnFeatureExtractor  # noqa: E402
 from .image_processing_tacfn import TacfnImageProcessor  # noqa: E402
+from .modeling_cfn_sr import CfnSrModel, CfnSrPreTrainedModel  # noqa: E402
 from .modeling_tacfn import TacfnModel, TacfnPreTrainedModel  # noqa: E402
 from .processing_tacfn import TacfnProcessor  # noqa: E402
 
 
-AutoConfig.register("tacfn", TacfnConfig, exist_ok=True)
-for auto_class in (AutoModel, AutoModelForVideoClassification, AutoModelForAudioClassification):
-    auto_class.register(TacfnConfig, TacfnModel, exist_ok=True)
-AutoFeatureExtractor.register(TacfnConfig, TacfnFeatureExtractor, exist_ok=True)
-AutoImageProcessor.register(TacfnConfig, slow_image_processor_class=TacfnImageProcessor, exist_ok=True)
-AutoProcessor.register(TacfnConfig, TacfnProcessor, exist_ok=True)
-# What a saved folder or repository carries, so that it loads where this package is not installed.
-TacfnConfig.register_for_auto_class()
-TacfnModel.register_for_auto_class("AutoModel")
+for config_class, model_class in ((TacfnConfig, TacfnModel), (CfnSrConfig, CfnSrModel)):
+    AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
+    for auto_class in (AutoModel, AutoModelForVideoClassification, AutoModelForAudioClassification):
+        auto_class.register(config_class, model_class, exist_ok=True)
+    AutoFeatureExtractor.register(config_class, TacfnFeatureExtractor, exist_ok=True)
+    AutoImageProcessor.register(config_class, slow_image_processor_class=TacfnImageProcessor, exist_ok=True)
+    AutoProcessor.register(config_class, TacfnProcessor, exist_ok=True)
+    # What a saved folder or repository carries, so that it loads where this package is not installed.
+    config_class.register_for_auto_class()
+    model_class.register_for_auto_class("AutoModel")
 
 __all__ = [
+    "CfnSrConfig",
+    "CfnSrModel",
+    "CfnSrPreTrainedModel",
     "TacfnConfig",
     "TacfnFeatureExtractor",
     "TacfnImageProcessor",

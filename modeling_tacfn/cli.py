@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .convert import convert_checkpoint
 from .prediction import Prediction, load, predict, speaker_statistics
 from .prediction_plot import plot_prediction
 from .results import load_results
@@ -114,7 +115,7 @@ def describe(arguments: argparse.Namespace) -> int:
         "pictures": f"{pictures.num_frames} face crops of {pictures.size['height']}x{pictures.size['width']}"
         if processor.do_video
         else "none",
-        "features": dict(config.feature_sizes) or "none",
+        "features": dict(getattr(config, "feature_sizes", {})) or "none",
         "protocol": "speaker-normalised" if processor.is_speaker_normalized else "plain",
     }
     results = Path(arguments.model) / "results.json"
@@ -130,6 +131,15 @@ def describe(arguments: argparse.Namespace) -> int:
         if isinstance(value, dict):
             value = ", ".join(f"{key} {_readable(item)}" for key, item in value.items())
         print(f"{name:<11} {', '.join(value) if isinstance(value, list) else value}")
+    return 0
+
+
+def convert(arguments: argparse.Namespace) -> int:
+    """Make a model folder of an author's checkpoint."""
+    labels = {"labels": arguments.labels} if arguments.labels else {}
+    with _notes():
+        model = convert_checkpoint(arguments.checkpoint, arguments.folder, arguments.network, **labels)
+    print(f"{arguments.folder}: {arguments.network} with {model.num_parameters():,} parameters, as AutoModel loads it")
     return 0
 
 

@@ -16,14 +16,12 @@
 from typing import Literal
 
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
 
-
-RAVDESS_LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+from .configuration_av_common import AudioVideoConfig, check_attention_heads, check_encoder_sizes
 
 
 @strict
-class TacfnConfig(PreTrainedConfig):
+class TacfnConfig(AudioVideoConfig):
     r"""
     Settings of one TACFN network, in either of its two forms.
 
@@ -162,10 +160,6 @@ class TacfnConfig(PreTrainedConfig):
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs):
-        if self.id2label is None and kwargs.get("num_labels") is None:
-            self.id2label = dict(enumerate(RAVDESS_LABELS))
-        if self.id2label is not None and self.label2id is None:
-            self.label2id = {name: int(index) for index, name in self.id2label.items()}
         self.feature_sizes = dict(self.feature_sizes or {})
         if self.intermediate_size is None:
             self.intermediate_size = 4 * self.hidden_size
@@ -175,21 +169,13 @@ class TacfnConfig(PreTrainedConfig):
             self.encoded_targets = self.modalities if self.feature_sizes else ()
         super().__post_init__(**kwargs)
 
-    def to_diff_dict(self):
-        # The library leaves two unnamed labels out of the saved file, its own default; ours is another.
-        return super().to_diff_dict() | {"id2label": self.id2label, "label2id": self.label2id}
-
     @property
     def modalities(self) -> tuple[str, ...]:
         """`tuple[str, ...]`: names of the inputs, in the order in which the classifier sees them."""
         return tuple(self.feature_sizes) if self.feature_sizes else ("video", "audio")
 
     def validate_architecture(self):
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"`hidden_size` must be a multiple of `num_attention_heads`, got {self.hidden_size} and "
-                f"{self.num_attention_heads}; change one of them."
-            )
+        check_attention_heads(self)
         for field in ("reinforced", "encoded_targets", "static_features", "spectrogram_features"):
             unknown = sorted(set(getattr(self, field) or ()) - set(self.modalities))
             if unknown:
@@ -212,20 +198,7 @@ class TacfnConfig(PreTrainedConfig):
                 f"`encoded_targets` belongs to the feature form, got {list(self.encoded_targets)}; give `feature_sizes`, or "
                 "leave it out."
             )
-        if len(self.audio_channels) != 3 or self.audio_channels[-1] != self.hidden_size:
-            raise ValueError(
-                f"`audio_channels` must be three sizes ending in `hidden_size` ({self.hidden_size}), got {list(self.audio_channels)}."
-            )
-        if len(self.video_widths) != len(self.video_depths):
-            raise ValueError(
-                f"`video_widths` and `video_depths` need one entry per stage, got {list(self.video_widths)} and "
-                f"{list(self.video_depths)}."
-            )
-        odd = [width for width in self.video_widths if width % self.video_cardinality]
-        if odd:
-            raise ValueError(
-                f"`video_widths` must be multiples of `video_cardinality` ({self.video_cardinality}), got {odd}."
-            )
+        check_encoder_sizes(self)
 
 
 __all__ = ["TacfnConfig"]

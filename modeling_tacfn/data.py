@@ -218,6 +218,8 @@ class ClipCollator:
 
     def _normalized(self, pixels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         settings = self.image_processor
+        if settings.do_flip_channel_order:
+            pixels = pixels.flip(2)
         if settings.do_rescale:
             pixels = pixels * settings.rescale_factor
         if settings.do_normalize:

@@ -1,9 +1,10 @@
 # Copyright 2026 The modeling_tacfn authors. Licensed under the Apache License, Version 2.0.
-"""Files that are whole or not there: written beside their place, then put into it."""
+"""Files and folders that are whole or not there: written beside their place, then put into it."""
 
 import json
 import math
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,34 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """An empty folder to fill; it becomes `path` when the block ends, and is thrown away if the block fails.
+
+    Args:
+        path (`str` or `os.PathLike`): the folder to make. It may be there if it is empty.
+
+    Returns:
+        `Iterator[Path]`: a folder beside it.
+
+    Raises:
+        OSError: there is a file at `path`, or a folder that holds something.
+    """
+    path = Path(path).absolute()
+    if path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None):
+        raise OSError(f"{path}: expected a name that is free or an empty folder; choose another, or empty it.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            path.rmdir()  # a rename onto an empty folder is refused on some systems
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def save_json_atomic(path: str | os.PathLike, value: Any) -> None:

@@ -42,8 +42,10 @@ class TacfnImageProcessor(BaseImageProcessor):
         do_rescale (`bool`, *optional*, defaults to `True`): multiply the bytes by `rescale_factor`.
         rescale_factor (`float`, *optional*, defaults to 1/255): brings bytes to [0, 1].
         do_normalize (`bool`, *optional*, defaults to `True`): subtract `image_mean`, divide by `image_std`.
-        image_mean (`list[float]`, *optional*): per channel, red first; ImageNet's if not given.
-        image_std (`list[float]`, *optional*): per channel, red first; ImageNet's if not given.
+        image_mean (`list[float]`, *optional*): per channel that the network sees; ImageNet's, red first, if not given.
+        image_std (`list[float]`, *optional*): per channel that the network sees; ImageNet's, red first, if not given.
+        do_flip_channel_order (`bool`, *optional*, defaults to `False`): give the network blue first, before the numbers above
+            apply. For networks trained on pictures as OpenCV reads them, such as the released CFN-SR.
     """
 
     model_input_names = ["pixel_values_videos", "video_mask"]
@@ -61,6 +63,7 @@ class TacfnImageProcessor(BaseImageProcessor):
         do_normalize: bool = True,
         image_mean: list[float] | None = None,
         image_std: list[float] | None = None,
+        do_flip_channel_order: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -80,6 +83,7 @@ class TacfnImageProcessor(BaseImageProcessor):
         self.do_normalize = do_normalize
         self.image_mean = list(image_mean) if image_mean is not None else list(IMAGENET_MEAN)
         self.image_std = list(image_std) if image_std is not None else list(IMAGENET_STD)
+        self.do_flip_channel_order = do_flip_channel_order
 
     def sample(self, frames) -> np.ndarray:
         """
@@ -158,10 +162,12 @@ class TacfnImageProcessor(BaseImageProcessor):
         shift = np.array([-centre / deviation for centre, deviation in zip(mean, std, strict=True)], np.float32)
         shift = shift[:, None, None]
         if isinstance(crops, np.ndarray):
+            crops = crops[..., ::-1] if self.do_flip_channel_order else crops
             pixels = np.multiply(np.moveaxis(crops, -1, -3), scale, dtype=np.float32, order="C")
             pixels += shift
             return pixels
         scale, shift = (torch.from_numpy(array).to(crops.device) for array in (scale, shift))
+        crops = crops.flip(-1) if self.do_flip_channel_order else crops
         return torch.addcmul(shift, crops.movedim(-1, -3).float(), scale).contiguous()
 
     def preprocess(self, videos, valid=None, cropped: bool = False, return_tensors: str | None = None) -> BatchFeature:

@@ -103,16 +103,18 @@ class SelectionEncoder(nn.Module):
     Args:
         config: gives the sizes (`hidden_size`, `num_hidden_layers`, `num_attention_heads`, …) and dropouts.
         has_positions (`bool`, *optional*, defaults to `True`): whether tokens are ordered in time. Units are not.
+        is_causal (`bool`, *optional*, defaults to `False`): whether a step attends to itself and earlier steps only.
     """
 
-    def __init__(self, config, has_positions: bool = True):
+    def __init__(self, config, has_positions: bool = True, is_causal: bool = False):
         super().__init__()
         self.has_positions = has_positions
+        self.is_causal = is_causal
         self.dropout = nn.Dropout(config.embedding_dropout)
         self.layers = nn.ModuleList([EncoderLayer(config) for _ in range(config.num_hidden_layers)])
         self.norm = nn.LayerNorm(config.hidden_size) if config.num_hidden_layers else nn.Identity()
 
-    def forward(self, tokens: torch.Tensor, mask: torch.Tensor | None, **kwargs) -> torch.Tensor:
+    def forward(self, tokens: torch.Tensor, mask: torch.Tensor, **kwargs) -> torch.Tensor:
         """Select among `tokens` `(batch, steps, hidden_size)`; `mask` `(batch, steps)` is 1 for real steps."""
         if not self.layers:
             return tokens
@@ -121,10 +123,10 @@ class SelectionEncoder(nn.Module):
             positions = sinusoidal_positions(*tokens.shape[1:], tokens.device, tokens.dtype)
             hidden_states = math.sqrt(tokens.shape[-1]) * tokens + positions
         hidden_states = self.dropout(hidden_states)
-        attention_mask = None
-        if mask is not None:
-            # A clip without this modality attends to its padding: finite numbers, which the pooling then drops.
-            attention_mask = (mask | ~mask.any(1, keepdim=True))[:, None, None, :].expand(-1, -1, mask.shape[1], -1)
+        # A clip without this modality attends to its padding: finite numbers, which the pooling then drops.
+        attention_mask = (mask | ~mask.any(1, keepdim=True))[:, None, None, :].expand(-1, -1, mask.shape[1], -1)
+        if self.is_causal:
+            attention_mask = attention_mask.tril()
         for layer in self.layers:
             hidden_states = layer(hidden_states, attention_mask, **kwargs)
         return self.norm(hidden_states)

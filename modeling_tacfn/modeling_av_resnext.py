@@ -59,11 +59,13 @@ class ResNext3d(nn.Module):
     The convolutional part of the network: `(batch, frames, 3, height, width)` → `(batch, slots, h, w, 2 * widths[-1])`.
 
     Time is halved by the stem's pooling and by every stage but the first: 30 frames of 224x224 give 2 slots of 7x7.
-    Any number of frames and any size are accepted.
+    Any number of frames and any size are accepted. `stem_activation=False` leaves out the stem's ReLU, as the released
+    CFN-SR does.
     """
 
-    def __init__(self, stem_channels: int, widths, depths, cardinality: int):
+    def __init__(self, stem_channels: int, widths, depths, cardinality: int, stem_activation: bool = True):
         super().__init__()
+        self.stem_activation = stem_activation
         self.stem = nn.Conv3d(3, stem_channels, 7, stride=(1, 2, 2), padding=3, bias=False)
         self.stem_norm = nn.BatchNorm3d(stem_channels)
         self.stages = nn.ModuleList()
@@ -90,11 +92,19 @@ class ResNext3d(nn.Module):
         # On a GPU the look at the mask would wait for the device, which costs more than the masking.
         if video_mask.device.type == "cpu" and not torch.compiler.is_compiling() and bool(video_mask.all()):
             masks = [None] * len(masks)
-        hidden = nn.functional.relu(self.stem_norm(self.stem(mask_frames(hidden, masks[0]))))
-        # After the ReLU a zeroed frame never wins a maximum over a real one, so it equals the pooling's own padding.
-        hidden = nn.functional.max_pool3d(mask_frames(hidden, masks[0]), 3, stride=2, padding=1)
+        hidden = self.stem_norm(self.stem(mask_frames(hidden, masks[0])))
+        hidden = self._pool_stem(nn.functional.relu(hidden) if self.stem_activation else hidden, masks[0], masks[1])
         for index, stage in enumerate(self.stages):
             for block, layer in enumerate(stage):
                 is_before_stride = index > 0 and block == 0
                 hidden = layer(hidden, masks[index] if is_before_stride else masks[index + 1])
         return mask_frames(hidden, masks[-1]).permute(0, 2, 3, 4, 1), slot_mask
+
+    def _pool_stem(self, hidden, frame_mask, slot_mask):
+        """Max pooling to which padded frames are what its own padding is: never the maximum."""
+        if self.stem_activation or frame_mask is None:
+            # After the ReLU a zeroed frame never wins over a real one.
+            return nn.functional.max_pool3d(mask_frames(hidden, frame_mask), 3, stride=2, padding=1)
+        hidden = hidden.masked_fill(~frame_mask[:, None, :, None, None], torch.finfo(hidden.dtype).min)
+        # What has no real frame would overflow in the next layer.
+        return mask_frames(nn.functional.max_pool3d(hidden, 3, stride=2, padding=1), slot_mask)

@@ -22,7 +22,6 @@ are ours, made so that the published sizes come out exactly.
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_tacfn import TacfnConfig
@@ -30,12 +29,13 @@ from .modeling_av_attention import EncoderLayer, SelectionEncoder, SelfAttention
 from .modeling_av_audio import MfccEncoder, SpectrogramEncoder
 from .modeling_av_common import (
     AudioVideoOutput,
+    AudioVideoPreTrainedModel,
     Standardize,
     UnitTokens,
-    adaptive_bins,
-    classification_loss,
+    check_audio_video,
+    flat_bins,
     full_mask,
-    init_audio_video_weights,
+    joint_loss,
     last_step,
     masked_mean,
     masked_softmax,
@@ -43,9 +43,6 @@ from .modeling_av_common import (
     prefix_mask,
 )
 from .modeling_av_resnext import ResNext3d
-
-
-AUTO_CLASSES = ("AutoModel", "AutoModelForVideoClassification", "AutoModelForAudioClassification")
 
 
 class TacfnFusedWeight(nn.Module):
@@ -153,21 +150,17 @@ class TacfnAudioVideoFusion(nn.Module):
             pooled_video = masked_mean(video.flatten(1, 2), positions.flatten(1))
 
         if config.modality_loss_weight and input_features is not None:
-            alone["audio"] = (self.dropout(self._bins(audio, audio_lengths)), audio_lengths > 0)
+            alone["audio"] = (self.dropout(flat_bins(audio, audio_lengths, config.audio_bins)), audio_lengths > 0)
         if "audio" in config.reinforced and input_features is not None:
             reinforced, weights = self.audio_weight(audio.unsqueeze(1), selected_video, audio_steps.unsqueeze(1))
             audio, weight_vectors["audio"] = reinforced.squeeze(1), weights.squeeze(1)
-        fused = torch.cat([pooled_video, self.dropout(self._bins(audio, audio_lengths))], dim=1)
+        fused = torch.cat([pooled_video, self.dropout(flat_bins(audio, audio_lengths, config.audio_bins))], dim=1)
         return fused, weight_vectors, alone
 
     @property
     def standardizers(self) -> dict[str, Standardize]:
         """What centres and scales each input, by its name."""
         return {"audio": self.audio_standardize}
-
-    def _bins(self, audio: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """The audio map at a fixed number of steps, channel by channel over time, as the released code flattens it."""
-        return adaptive_bins(audio, lengths, self.config.audio_bins).transpose(1, 2).flatten(1)
 
 
 class TacfnFeatureInput(nn.Module):
@@ -269,32 +262,13 @@ class TacfnFeatureFusion(nn.Module):
         return masked_statistics(tokens, mask) if self.has_statistics[name] else masked_mean(tokens, mask)
 
 
-class TacfnPreTrainedModel(PreTrainedModel):
-    """Loading, saving, initialisation and capabilities."""
+class TacfnPreTrainedModel(AudioVideoPreTrainedModel):
+    """What loads, saves and records the parts of TACFN."""
 
     config_class = TacfnConfig
     base_model_prefix = "tacfn"
-    main_input_name = "input_features"
-    input_modalities = ("audio", "video")
-    supports_gradient_checkpointing = True
-    _supports_sdpa = True
-    _supports_attention_backend = True
     _no_split_modules = ["EncoderLayer", "ResNextBlock"]
     _can_record_outputs = {"hidden_states": EncoderLayer, "attentions": OutputRecorder(SelfAttention, index=1)}
-
-    @torch.no_grad()
-    # The library's normal(0, 0.02) would start a 3-D CNN far too small; every layer is set here.
-    # trf-ignore: TRF018
-    def _init_weights(self, module):
-        init_audio_video_weights(module, self.config.initializer_range)
-
-    def save_pretrained(self, *args, **kwargs):
-        """Save as the base class does; the configuration then names every auto class that loads this network."""
-        if self._auto_class is not None:
-            # The library itself would name the one class that was registered or loaded last.
-            own = f"{type(self).__module__.rpartition('.')[2]}.{type(self).__name__}"
-            self.config.auto_map = (getattr(self.config, "auto_map", None) or {}) | dict.fromkeys(AUTO_CLASSES, own)
-        super().save_pretrained(*args, **kwargs)
 
 
 class TacfnModel(TacfnPreTrainedModel):
@@ -368,7 +342,7 @@ class TacfnModel(TacfnPreTrainedModel):
                     f"This network takes `input_features` and `pixel_values_videos`, not the features {sorted(features)}; "
                     "load a network in the feature form."
                 )
-            self._check_audio_video(input_features, pixel_values_videos)
+            check_audio_video(input_features, pixel_values_videos, self.config.audio_coefficients)
             if input_features is not None and audio_mask is None:
                 audio_mask = full_mask(input_features)
             if pixel_values_videos is not None and video_mask is None:
@@ -378,38 +352,15 @@ class TacfnModel(TacfnPreTrainedModel):
             )
 
         logits = self.classifier(fused)
-        loss = None
-        if labels is not None:
-            loss = classification_loss(logits, labels, self.config.problem_type)
         modality_logits = {name: self.modality_classifiers[name](own) for name, (own, _) in alone.items()}
-        if labels is not None and modality_logits:
-            losses = [
-                classification_loss(modality_logits[name], labels, self.config.problem_type, present)
-                for name, (_, present) in alone.items()
-            ]
-            loss = loss + self.config.modality_loss_weight * sum(losses)
+        present = {name: has_modality for name, (_, has_modality) in alone.items()}
         return AudioVideoOutput(
-            loss=loss,
+            loss=joint_loss(self.config, labels, logits, modality_logits, present),
             logits=logits,
             pooler_output=fused,
             weight_vectors=weight_vectors,
             modality_logits=modality_logits or None,
         )
-
-    def _check_audio_video(self, input_features, pixel_values_videos):
-        coefficients = self.config.audio_coefficients
-        if input_features is None and pixel_values_videos is None:
-            raise ValueError("Give `input_features`, `pixel_values_videos`, or both; got neither.")
-        if input_features is not None and (input_features.ndim != 3 or input_features.shape[-1] != coefficients):
-            raise ValueError(
-                f"`input_features` must be (batch, steps, {coefficients}), got {tuple(input_features.shape)}; make it with this "
-                "model's own feature extractor."
-            )
-        if pixel_values_videos is not None and (pixel_values_videos.ndim != 5 or pixel_values_videos.shape[2] != 3):
-            raise ValueError(
-                f"`pixel_values_videos` must be (batch, frames, 3, height, width), got {tuple(pixel_values_videos.shape)}; "
-                "make it with this model's own processor."
-            )
 
     def _named_features(self, input_features, audio_mask, features, feature_masks):
         """Gather the named features, with `input_features` as `audio`, in the order of the configuration."""

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import AutoConfig, AutoModel
 
 from .augmentation import Augmentation, Augmenter
+from .convert import load_video_encoder
 from .data import ClipCollator
 from .plots import plot_confusion, plot_learning_curve
 from .scores import confusion_matrix, uar, war
@@ -121,6 +122,7 @@ def train_fold(
     folder: Path,
     fold: int,
     seed: int,
+    init_video_encoder: str | None = None,
 ) -> dict:
     """
     Train on one fold, choose the epoch on the validation speakers, score the test speakers once, save everything.
@@ -136,6 +138,7 @@ def train_fold(
         settings ([`TrainingSettings`]), augmentation ([`Augmentation`]): how to train.
         folder (`Path`): where the model, the pictures and the checkpoint go; a checkpoint found there is continued.
         fold (`int`), seed (`int`): name the run.
+        init_video_encoder (`str`, *optional*): published 3-D ResNeXt weights that the video encoder starts from.
 
     Returns:
         `dict`: the record of the run, as `results.json` holds it.
@@ -151,6 +154,9 @@ def train_fold(
     samples["train"] = [sample for sample in samples["train"] if sample["clip"]]
     augmenter = Augmenter(augmentation, samples["train"])
     model = AutoModel.from_config(config)
+    if init_video_encoder:
+        loaded = load_video_encoder(model, init_video_encoder)
+        accelerator.print(f"Video encoder: {loaded:,} weights from {init_video_encoder}")
     fit_standardization(model, augmenter.statistics, processor.is_speaker_normalized)
     image_processor = processor.image_processor
     collator = ClipCollator(config.num_labels, image_processor, augmenter, settings.label_smoothing)

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 from media_samples import numbered_frames, tone, write_mp4
-from tiny_models import build, clip, collate
+from tiny_models import build, clip, collate, takes_features
 
 import modeling_tacfn
 from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor
 
 
 PACKAGE = Path(modeling_tacfn.__file__).parent
-SHIPPED = {
-    "configuration_tacfn.py",
+SHARED = {
+    "configuration_av_common.py",
     "faces.py",
     "feature_arrays.py",
     "feature_extraction_tacfn.py",
@@ -31,11 +31,12 @@ SHIPPED = {
     "modeling_av_audio.py",
     "modeling_av_common.py",
     "modeling_av_resnext.py",
-    "modeling_tacfn.py",
     "processing_tacfn.py",
     "prosody.py",
     "torchaudio_cpu.py",
 }
+NETWORKS = ("tacfn", "cfn_sr")
+SHIPPED = SHARED | {f"{kind}_{network}.py" for network in NETWORKS for kind in ("configuration", "modeling")}
 WEIGHTS_AND_SETTINGS = {"config.json", "model.safetensors", "processor_config.json"}
 AUTO_CLASSES = ["AutoModel", "AutoModelForAudioClassification", "AutoModelForVideoClassification"]
 
@@ -82,14 +83,20 @@ print("loaded")
 """
 
 
-@pytest.fixture(params=["audio_video", "features"])
+def contents(folder: Path) -> set[str]:
+    """What a folder of its network must hold."""
+    network = json.loads((folder / "config.json").read_text())["model_type"]
+    return WEIGHTS_AND_SETTINGS | SHARED | {f"configuration_{network}.py", f"modeling_{network}.py"}
+
+
+@pytest.fixture(params=["audio_video", "features", "cfn_sr_released"])
 def saved(request, tmp_path):
     """A folder with a model and its processor, and beside it a clip, inputs and what the network says of them."""
     folder, name = tmp_path / "model", request.param
     model = build(name)
     image_processor = TacfnImageProcessor(num_frames=4, size={"height": 32, "width": 32}, do_face_crop=False)
     processor = TacfnProcessor(
-        TacfnFeatureExtractor(sampling_rate=16000), image_processor, do_video=name == "audio_video"
+        TacfnFeatureExtractor(sampling_rate=16000), image_processor, do_video=not takes_features(name)
     )
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
@@ -120,7 +127,7 @@ def load(folder: Path, how: str) -> None:
 def test_every_auto_class_loads_it_bit_for_bit(saved, how):
     load(saved, how)
     again = saved.parent / "again"
-    assert {path.name for path in again.iterdir()} == SHIPPED | WEIGHTS_AND_SETTINGS
+    assert {path.name for path in again.iterdir()} == contents(saved)
     configs = [json.loads((folder / "config.json").read_text()) for folder in (saved, again)]
     assert configs[1] == configs[0]
 
@@ -134,11 +141,14 @@ def test_a_copy_saved_by_a_shipped_model_ships_too(saved):
 
 
 def test_what_is_shipped(saved):
-    assert {path.name for path in saved.iterdir()} == SHIPPED | WEIGHTS_AND_SETTINGS
-    auto_map = json.loads((saved / "config.json").read_text())["auto_map"]
-    assert auto_map == {"AutoConfig": "configuration_tacfn.TacfnConfig"} | dict.fromkeys(
-        AUTO_CLASSES, "modeling_tacfn.TacfnModel"
-    )
+    assert {path.name for path in saved.iterdir()} == contents(saved)
+    config = json.loads((saved / "config.json").read_text())
+    prefix = {"tacfn": "Tacfn", "cfn_sr": "CfnSr"}[config["model_type"]]
+    assert config["architectures"] == [f"{prefix}Model"]
+    assert config["auto_map"] == {
+        "AutoConfig": f"configuration_{config['model_type']}.{prefix}Config",
+        **dict.fromkeys(AUTO_CLASSES, f"modeling_{config['model_type']}.{prefix}Model"),
+    }
 
 
 def siblings(path: Path) -> set[str]:
@@ -175,15 +185,17 @@ def test_imports_point_one_way():
     """Configuration, shared layers, one network: nothing imports what is above it, and no network imports another."""
     shared = {path.name for path in PACKAGE.glob("modeling_av_*.py")}
     networks = {path.name for path in PACKAGE.glob("modeling_*.py")} - shared
-    assert "modeling_tacfn.py" in networks
+    assert networks == {f"modeling_{network}.py" for network in NETWORKS}
     assert len(shared) == 4
     for path in PACKAGE.glob("configuration_*.py"):
-        assert not siblings(path)
+        assert siblings(path) <= {"configuration_av_common.py"} - {path.name}
     for name in shared:
         assert not siblings(PACKAGE / name) & networks
     for name in networks:
         own = name.replace("modeling_", "configuration_")
         assert siblings(PACKAGE / name) <= shared | {own}
+    for name in SHARED - shared:
+        assert not siblings(PACKAGE / name) & {f"configuration_{network}.py" for network in NETWORKS}
     for name in SHIPPED - networks - shared:
         assert not siblings(PACKAGE / name) & (networks | shared)
 
@@ -194,4 +206,4 @@ def test_a_class_that_is_not_shipped_names_itself_nowhere(tmp_path):
 
     Other(build("features").config).save_pretrained(tmp_path)
     assert "AutoModel" not in json.loads((tmp_path / "config.json").read_text()).get("auto_map", {})
-    assert [path.name for path in tmp_path.glob("*.py")] == ["configuration_tacfn.py"]
+    assert {path.name for path in tmp_path.glob("*.py")} == {"configuration_av_common.py", "configuration_tacfn.py"}

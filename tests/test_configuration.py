@@ -3,7 +3,7 @@
 import pytest
 from transformers import AutoConfig
 
-from modeling_tacfn import TacfnConfig
+from modeling_tacfn import CfnSrConfig, TacfnConfig
 
 
 def test_default_is_the_published_form():
@@ -13,6 +13,23 @@ def test_default_is_the_published_form():
     assert config.num_labels == 8
     assert config.id2label[5] == "fearful"
     assert config.label2id["surprised"] == 7
+
+
+def test_default_is_cfn_sr_as_drawn():
+    config = CfnSrConfig()
+    assert config.modalities == ("video", "audio")
+    assert config.reinforced == ("video",)
+    assert (config.stem_activation, config.is_causal, config.selection_pooling) == (True, True, "last")
+    assert config.id2label == TacfnConfig().id2label
+
+
+@pytest.mark.parametrize("fields", [{}, {"num_labels": 2, "stem_activation": False, "selection_pooling": "mean"}])
+def test_round_trip_of_cfn_sr(fields, tmp_path):
+    config = CfnSrConfig(**fields)
+    config.save_pretrained(tmp_path)
+    again = AutoConfig.from_pretrained(tmp_path)
+    assert type(again) is CfnSrConfig
+    assert again.to_dict() == config.to_dict() | {"_name_or_path": str(tmp_path)}
 
 
 @pytest.mark.parametrize(
@@ -52,3 +69,18 @@ def test_round_trip(fields, tmp_path):
 def test_contradictions_are_named(fields, message):
     with pytest.raises(Exception, match=message):
         TacfnConfig(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"is_causal": "yes"}, "is_causal"),
+        ({"selection_pooling": "max"}, "selection_pooling"),
+        ({"hidden_size": 60}, "multiple of `num_attention_heads`"),
+        ({"audio_channels": [32, 32, 32]}, "ending in `hidden_size`"),
+        ({"video_widths": [100, 256, 512, 1024]}, "multiples of `video_cardinality`"),
+    ],
+)
+def test_contradictions_of_cfn_sr_are_named(fields, message):
+    with pytest.raises(Exception, match=message):
+        CfnSrConfig(**fields)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from media_samples import numbered_frames, tone, write_mp4, write_sound
-from tiny_models import build
+from tiny_models import CONFIGS, build, takes_features
 
 from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor
 
@@ -32,7 +32,7 @@ def check_law(model, answer, items):
         torch.testing.assert_close(other, alone, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["audio_video", "audio_video_both_ways", "audio_video_last"])
+@pytest.mark.parametrize("name", [name for name in CONFIGS if not takes_features(name)])
 def test_audio_video_files(name, tmp_path):
     paths = [
         write_mp4(tmp_path / "short.mp4", numbered_frames(5), tone(0.2, 16000), 16000, fps=25),
@@ -48,7 +48,7 @@ def test_audio_video_files(name, tmp_path):
     check_law(build(name), lambda chosen: processor(videos=chosen), paths)
 
 
-@pytest.mark.parametrize("name", ["features", "features_input_tokens", "features_two_modalities"])
+@pytest.mark.parametrize("name", [name for name in CONFIGS if takes_features(name)])
 def test_feature_files(name, tmp_path):
     generator = np.random.default_rng(0)
     clips = []

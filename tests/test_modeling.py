@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from tiny_models import CONFIGS, build, clip, collate
+from tiny_models import CONFIGS, build, classes, clip, collate, make_config, takes_features
 
 from modeling_tacfn import TacfnConfig, TacfnModel
 
@@ -20,6 +20,13 @@ def run(model, batch, **kwargs):
 
 def clips_of(name):
     return [clip(name, length, frames, seed) for seed, (length, frames) in enumerate(LENGTHS)]
+
+
+def cast(batch, dtype):
+    """The batch with its real numbers, not its masks, in another precision."""
+    if isinstance(batch, dict):
+        return {key: cast(value, dtype) for key, value in batch.items()}
+    return batch.to(dtype) if batch.is_floating_point() else batch
 
 
 def test_published_audio_video_size():
@@ -74,17 +81,17 @@ def test_masks_may_be_left_out_for_whole_clips(name):
 @every_config
 def test_absent_modality_is_the_same_left_out_or_masked(name):
     model, whole = build(name), collate(name, clips_of(name))
-    keys = ("input_features", "pixel_values_videos") if name.startswith("audio_video") else tuple(whole["features"])
+    keys = tuple(whole["features"]) if takes_features(name) else ("input_features", "pixel_values_videos")
     answers = [run(model, whole).logits]
     for key in keys:
         left_out, masked = copy.deepcopy(whole), copy.deepcopy(whole)
-        if name.startswith("audio_video"):
+        if takes_features(name):
+            del left_out["features"][key], left_out["feature_masks"][key]
+            masked["feature_masks"][key][:] = False
+        else:
             mask = {"input_features": "audio_mask", "pixel_values_videos": "video_mask"}[key]
             del left_out[key], left_out[mask]
             masked[mask][:] = False
-        else:
-            del left_out["features"][key], left_out["feature_masks"][key]
-            masked["feature_masks"][key][:] = False
         answers.append(run(model, left_out).logits)
         assert answers[-1].isfinite().all()
         torch.testing.assert_close(run(model, masked).logits, answers[-1], atol=1e-5, rtol=0)
@@ -95,7 +102,7 @@ def test_absent_modality_is_the_same_left_out_or_masked(name):
 def test_absent_for_one_clip_leaves_its_neighbours_alone(name):
     model, batch = build(name), collate(name, clips_of(name))
     before = run(model, batch).logits
-    mask = batch["audio_mask"] if name.startswith("audio_video") else batch["feature_masks"]["audio"]
+    mask = batch["feature_masks"]["audio"] if takes_features(name) else batch["audio_mask"]
     mask[1] = False
     after = run(model, batch).logits
     torch.testing.assert_close(after[[0, 2, 3]], before[[0, 2, 3]], atol=1e-5, rtol=0)
@@ -110,7 +117,7 @@ def test_weight_vectors_are_distributions_over_real_positions(name):
     for target, vector in weights.items():
         slots = vector.flatten(2) if target == "video" else vector.unsqueeze(1)
         total = slots.sum(-1)
-        if model.config.weight_scale == "mean_one":
+        if getattr(model.config, "weight_scale", "softmax") == "mean_one":
             count = (slots > 0).sum(-1)
             torch.testing.assert_close(total, count.float(), atol=1e-3, rtol=1e-4)
         else:
@@ -187,12 +194,81 @@ def test_forward_is_deterministic_and_leaves_the_batch_alone(name):
 def test_save_and_load_is_bit_exact(name, tmp_path):
     model, batch = build(name), collate(name, clips_of(name))
     model.save_pretrained(tmp_path)
-    again, info = TacfnModel.from_pretrained(tmp_path, output_loading_info=True)
+    again, info = type(model).from_pretrained(tmp_path, output_loading_info=True)
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
     assert torch.equal(run(again.eval(), batch).logits, run(model, batch).logits)
     for key, value in model.state_dict().items():
         assert torch.equal(value, again.state_dict()[key]), key
+
+
+@every_config
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16", "fp16"])
+def test_loads_in_half_precision(name, dtype, tmp_path):
+    model, batch = build(name), collate(name, clips_of(name))
+    model.save_pretrained(tmp_path)
+    half = classes(name)[1].from_pretrained(tmp_path, dtype=dtype).eval()
+    assert {value.dtype for value in half.state_dict().values() if value.is_floating_point()} == {dtype}
+    logits = run(half, cast(batch, dtype)).logits
+    assert logits.dtype == dtype
+    torch.testing.assert_close(logits.float(), run(model, batch).logits, atol=0.15, rtol=0)
+
+
+@every_config
+def test_loads_to_a_device(name, tmp_path):
+    model, batch = build(name), collate(name, clips_of(name))
+    model.save_pretrained(tmp_path)
+    placed = classes(name)[1].from_pretrained(tmp_path, device_map="cpu").eval()
+    assert torch.equal(run(placed, batch).logits, run(model, batch).logits)
+
+
+@every_config
+def test_loads_for_other_labels(name, tmp_path):
+    model, batch = build(name), collate(name, clips_of(name))
+    model.save_pretrained(tmp_path)
+    with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"):
+        classes(name)[1].from_pretrained(tmp_path, num_labels=3)
+    other = classes(name)[1].from_pretrained(tmp_path, num_labels=3, ignore_mismatched_sizes=True).eval()
+    answer, before = run(other, batch), run(model, batch)
+    assert answer.logits.shape == (4, 3)
+    assert answer.logits.isfinite().all()
+    assert len(other.config.id2label) == len(other.config.label2id) == 3
+    assert torch.equal(answer.pooler_output, before.pooler_output), "only the classifier starts anew"
+
+
+@every_config
+def test_initialisation_is_a_function_of_the_seed(name):
+    def weights(seed):
+        torch.manual_seed(seed)
+        return classes(name)[1](make_config(name)).state_dict()
+
+    first, again, other = weights(3), weights(3), weights(4)
+    assert all(torch.equal(value, again[key]) for key, value in first.items())
+    assert all(value.isfinite().all() for value in first.values())
+    drawn = [key for key, value in first.items() if value.is_floating_point() and len(value.unique()) > 1]
+    assert drawn
+    assert not [key for key in drawn if torch.equal(first[key], other[key])]
+
+
+@every_config
+def test_missing_weights_start_as_a_new_network_would(name, tmp_path):
+    model = build(name)
+    model.save_pretrained(tmp_path, state_dict={"classifier.bias": model.classifier.bias.detach()})
+    again, info = classes(name)[1].from_pretrained(tmp_path, output_loading_info=True)
+    assert torch.equal(again.classifier.bias, model.classifier.bias)
+    fresh = classes(name)[1](make_config(name)).state_dict()
+    for key in info["missing_keys"]:
+        value, expected = again.state_dict()[key].double(), fresh[key].double()
+        assert value.isfinite().all(), key
+        if value.numel() > 100:
+            torch.testing.assert_close(value.std(), expected.std(), atol=0.02, rtol=0.5)
+
+
+@every_config
+def test_a_tuple_is_returned_where_one_is_asked_for(name):
+    model, batch = build(name), collate(name, clips_of(name))
+    as_tuple = run(model, batch, return_dict=False)
+    assert torch.equal(as_tuple[0], run(model, batch).logits)
 
 
 def test_standardization_travels_with_the_weights(tmp_path):
@@ -209,7 +285,7 @@ def test_input_features_are_the_audio_feature():
     assert torch.equal(run(model, batch, input_features=audio, audio_mask=mask).logits, by_name)
 
 
-@pytest.mark.parametrize("name", ["audio_video_both_ways", "features"])
+@pytest.mark.parametrize("name", ["audio_video_both_ways", "features", "cfn_sr_released"])
 @pytest.mark.slow
 def test_compiles_to_one_graph(name):
     model, batch = build(name), collate(name, clips_of(name))
@@ -219,11 +295,7 @@ def test_compiles_to_one_graph(name):
 
 @every_config
 def test_bfloat16_stays_finite(name):
-    model, batch = build(name).to(torch.bfloat16), collate(name, clips_of(name))
-    if name.startswith("audio_video"):
-        batch = {key: value if "mask" in key else value.bfloat16() for key, value in batch.items()}
-    else:
-        batch["features"] = {key: value.bfloat16() for key, value in batch["features"].items()}
+    model, batch = build(name).to(torch.bfloat16), cast(collate(name, clips_of(name)), torch.bfloat16)
     output = run(model, batch)
     assert output.logits.dtype == torch.bfloat16
     assert output.logits.isfinite().all()
@@ -242,11 +314,11 @@ def test_yes_no_labels_and_mixed_labels():
     torch.testing.assert_close(run(one_of, batch, labels=torch.eye(8)[:4]).loss, hard)
 
 
-@pytest.mark.parametrize("name", ["features_input_tokens", "audio_video_own_classifiers"])
+@pytest.mark.parametrize("name", ["features_input_tokens", "audio_video_own_classifiers", "cfn_sr_own_classifiers"])
 def test_each_modality_is_judged_where_it_is_there(name):
     model, batch = build(name), collate(name, clips_of(name))
     labels = torch.tensor([0, 1, 2, 3])
-    mask = batch["audio_mask"] if name.startswith("audio_video") else batch["feature_masks"]["audio"]
+    mask = batch["feature_masks"]["audio"] if takes_features(name) else batch["audio_mask"]
     mask[1] = False
     output = run(model, batch, labels=labels)
     cross_entropy = torch.nn.functional.cross_entropy

@@ -15,11 +15,13 @@ import safetensors.torch
 import soundfile
 import torch
 import yaml
+from author_checkpoints import made_up_weights, resnext_shapes
+from tiny_models import CONFIGS
 from tone_corpus import TAKES, UNITS, Tones, write_tones
 
 import train
 from dataset_scripts.base import CORPORA
-from modeling_tacfn import TacfnModel, TacfnProcessor
+from modeling_tacfn import CfnSrConfig, CfnSrModel, TacfnModel, TacfnProcessor
 from modeling_tacfn import training as training_module
 from modeling_tacfn.prosody import PROSODY_NAMES
 
@@ -68,6 +70,7 @@ def shared(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def corpus(shared, monkeypatch):
     monkeypatch.setitem(CORPORA, "tones", "tone_corpus:Tones")
+    monkeypatch.setitem(CORPORA, "bare_tones", "tone_corpus:BareTones")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", shared / "datasets")
 
 
@@ -316,6 +319,24 @@ def test_clips_without_the_one_modality_that_is_kept(command, tmp_path):
     tested = {row["clip_id"]: row["probabilities"] for row in run["predictions"]}
     assert tested["s0_calm_0"] == [0.5, 0.5]
     assert tested["s0_calm_1"] != [0.5, 0.5]
+
+
+def test_cfn_sr_trains_from_published_video_weights(command, tmp_path, capsys):
+    sizes = CONFIGS["cfn_sr"] | {"audio_coefficients": 6}
+    start = made_up_weights(resnext_shapes(CfnSrConfig(**sizes)))
+    torch.save({"state_dict": start}, tmp_path / "kinetics.pth")
+    sizes = {key: list(value) if isinstance(value, tuple) else value for key, value in sizes.items()}
+    changes = {"dataset": "bare_tones", "network": "cfn_sr", "model": sizes}
+    train.main(command("--init_video_encoder", tmp_path / "kinetics.pth", **changes))
+    assert "Video encoder: " in capsys.readouterr().out
+    model = CfnSrModel.from_pretrained(tmp_path / "run")
+    # The clips have no pictures, so nothing but the file can have set these.
+    assert torch.equal(model.fusion.video_encoder.stem.weight, start["conv1.weight"])
+    wide = changes | {"model": sizes | {"video_stem_channels": 12}}
+    wrong = command("--init_video_encoder", tmp_path / "kinetics.pth", run="wide", **wide)
+    with pytest.raises(SystemExit, match=r"--init_video_encoder .* instead of \(12, 3, 7, 7, 7\)"):
+        train.main(wrong)
+    assert not (tmp_path / "wide").exists()
 
 
 @pytest.mark.parametrize("kept", [["audio", "prosody", "units"], ["prosody"]])

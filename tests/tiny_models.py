@@ -2,7 +2,7 @@
 
 import torch
 
-from modeling_tacfn import TacfnConfig, TacfnModel
+from modeling_tacfn import CfnSrConfig, CfnSrModel, TacfnConfig, TacfnModel
 from modeling_tacfn.modeling_av_common import Standardize
 
 
@@ -31,12 +31,32 @@ CONFIGS = {
     "features_input_tokens": FEATURES
     | {"encoded_targets": ["text"], "weight_scale": "mean_one", "readout": "statistics", "modality_loss_weight": 0.3},
     "features_two_modalities": FEATURES | {"reinforced": ("units",), "num_labels": 4},
+    "cfn_sr": AUDIO_VIDEO,
+    "cfn_sr_released": AUDIO_VIDEO | {"stem_activation": False},
+    "cfn_sr_mean": AUDIO_VIDEO | {"is_causal": False, "selection_pooling": "mean"},
+    "cfn_sr_own_classifiers": AUDIO_VIDEO | {"modality_loss_weight": 0.3},
 }
+# A configuration is TACFN's unless its name begins with another network's.
+NETWORKS = {"cfn_sr": (CfnSrConfig, CfnSrModel)}
 
 
-def build(name: str, **overrides) -> TacfnModel:
+def classes(name: str) -> tuple[type, type]:
+    """Configuration and model class of a configuration in `CONFIGS`."""
+    return next((pair for network, pair in NETWORKS.items() if name.startswith(network)), (TacfnConfig, TacfnModel))
+
+
+def takes_features(name: str) -> bool:
+    """Whether a network takes named features, and not sound and pictures."""
+    return name.startswith("features")
+
+
+def make_config(name: str, **overrides):
+    return classes(name)[0](**(CONFIGS[name] | overrides))
+
+
+def build(name: str, **overrides):
     torch.manual_seed(0)
-    model = TacfnModel(TacfnConfig(**(CONFIGS[name] | overrides))).eval()
+    model = classes(name)[1](make_config(name, **overrides)).eval()
     randomize_norms(model)
     return model
 
@@ -59,9 +79,9 @@ def clip(name: str, length: int = 40, frames: int = 6, seed: int = 0) -> dict[st
     def draw(*shape):
         return torch.randn(shape, generator=generator)
 
-    if name.startswith("audio_video"):
-        return {"input_features": draw(length, 13), "pixel_values_videos": draw(frames, 3, 48, 48)}
-    return {"audio": draw(length, 20), "text": draw(frames, 12), "units": draw(7)}
+    if takes_features(name):
+        return {"audio": draw(length, 20), "text": draw(frames, 12), "units": draw(7)}
+    return {"input_features": draw(length, 13), "pixel_values_videos": draw(frames, 3, 48, 48)}
 
 
 def collate(name: str, clips: list[dict], extra: int = 0) -> dict:
@@ -79,6 +99,6 @@ def collate(name: str, clips: list[dict], extra: int = 0) -> dict:
         for index, item in enumerate(clips):
             values[key][index, : len(item[key])] = item[key]
             masks[key][index, : len(item[key])] = True
-    if name.startswith("audio_video"):
-        return values | {"audio_mask": masks["input_features"], "video_mask": masks["pixel_values_videos"]}
-    return {"features": values, "feature_masks": masks}
+    if takes_features(name):
+        return {"features": values, "feature_masks": masks}
+    return values | {"audio_mask": masks["input_features"], "video_mask": masks["pixel_values_videos"]}

@@ -38,6 +38,20 @@ class Tones(EmotionCorpusBuilder):
         return scan
 
 
+class BareTones(Tones):
+    """The same sounds without the units, for networks that take no named features."""
+
+    NAME = "bare_tones"
+    FEATURE_TYPES = {}
+    FEATURE_COLUMNS = {}
+
+    def scan(self, config):
+        scan = super().scan(config)
+        for row in scan.rows:
+            del row["features"]
+        return scan
+
+
 def write_tones(folder: Path) -> Path:
     folder.mkdir(parents=True)
     for speaker in range(SPEAKERS):
