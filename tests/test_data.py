@@ -125,7 +125,9 @@ def test_workers_prepare_what_one_process_prepares(rows, processor, tmp_path, mo
             np.testing.assert_allclose(second[key], value, atol=1e-5)
 
 
-def test_without_augmentation_a_batch_is_the_processors(rows, processor, tmp_path):
+@pytest.mark.parametrize("blue_first", [False, True])
+def test_without_augmentation_a_batch_is_the_processors(rows, processor, tmp_path, blue_first):
+    processor.image_processor.do_flip_channel_order = blue_first
     clips = load_clips(prepare_clips(table(rows), processor, tmp_path / "cache")[1])
     batch = ClipCollator(3, processor.image_processor)(samples(clips))
     read = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from media_samples import numbered_frames, tone, write_mp4, write_sound
-from tiny_models import CONFIGS, build, takes_features
+from tiny_models import CONFIGS, build, make_config, takes_features
 
 from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor
 
@@ -42,7 +42,7 @@ def test_audio_video_files(name, tmp_path):
         write_mp4(tmp_path / "one.mp4", numbered_frames(1) + 40, tone(0.3, 22050, 250), 22050, fps=10),
     ]
     processor = TacfnProcessor(
-        TacfnFeatureExtractor(sampling_rate=16000),
+        TacfnFeatureExtractor(sampling_rate=16000, feature_size=make_config(name).audio_coefficients),
         TacfnImageProcessor(num_frames=6, size={"height": 48, "width": 48}, do_face_crop=False),
     )
     check_law(build(name), lambda chosen: processor(videos=chosen), paths)

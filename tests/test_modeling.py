@@ -113,7 +113,7 @@ def test_absent_for_one_clip_leaves_its_neighbours_alone(name):
 def test_weight_vectors_are_distributions_over_real_positions(name):
     model, batch = build(name), collate(name, clips_of(name), extra=5)
     weights = run(model, batch).weight_vectors
-    assert set(weights) == set(model.config.reinforced)
+    assert set(weights) == set(getattr(model.config, "reinforced", ()))
     for target, vector in weights.items():
         slots = vector.flatten(2) if target == "video" else vector.unsqueeze(1)
         total = slots.sum(-1)
@@ -130,15 +130,18 @@ def test_eager_equals_sdpa_and_gives_attentions(name):
     model, batch = build(name), collate(name, clips_of(name))
     logits = run(model, batch).logits
     model.set_attn_implementation("eager")
+    attention, calls = model._can_record_outputs["attentions"].target_class, []
+    for module in model.modules():
+        if isinstance(module, attention):
+            module.register_forward_hook(lambda *call: calls.append(call))
     output = run(model, batch, output_attentions=True, output_hidden_states=True)
     torch.testing.assert_close(output.logits, logits, atol=1e-5, rtol=0)
-    layers = [module for module in model.modules() if type(module).__name__ == "EncoderLayer"]
-    assert len(output.attentions) == len(layers) > 0
+    assert len(output.attentions) == len(calls) > 0
     for weights in output.attentions:
-        batch_size, heads, steps, keys = weights.shape
-        assert (batch_size, heads, steps) == (4, 4, keys)
+        assert weights.shape[:2] == (4, 4)
         torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights.sum(-1)), atol=1e-5, rtol=0)
-    assert len(output.hidden_states) >= len(layers)
+    assert all(tokens.shape[0] == 4 and tokens.ndim == 3 for tokens in output.hidden_states)
+    assert len(output.hidden_states) > 1
 
 
 @every_config
@@ -245,7 +248,9 @@ def test_initialisation_is_a_function_of_the_seed(name):
     first, again, other = weights(3), weights(3), weights(4)
     assert all(torch.equal(value, again[key]) for key, value in first.items())
     assert all(value.isfinite().all() for value in first.values())
-    drawn = [key for key, value in first.items() if value.is_floating_point() and len(value.unique()) > 1]
+    drawn = [
+        key for key, value in first.items() if value.numel() > 1 and value.is_floating_point() and value.std() > 0
+    ]
     assert drawn
     assert not [key for key in drawn if torch.equal(first[key], other[key])]
 

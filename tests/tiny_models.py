@@ -81,7 +81,10 @@ def clip(name: str, length: int = 40, frames: int = 6, seed: int = 0) -> dict[st
 
     if takes_features(name):
         return {"audio": draw(length, 20), "text": draw(frames, 12), "units": draw(7)}
-    return {"input_features": draw(length, 13), "pixel_values_videos": draw(frames, 3, 48, 48)}
+    return {
+        "input_features": draw(length, make_config(name).audio_coefficients),
+        "pixel_values_videos": draw(frames, 3, 48, 48),
+    }
 
 
 def collate(name: str, clips: list[dict], extra: int = 0) -> dict:
