@@ -215,12 +215,12 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, torch.Tensor]:
     return {re.sub(r"^(module\.)+", "", name): value for name, value in state.items()}
 
 
-def _find_state_dict(content) -> dict[str, torch.Tensor] | None:
-    if not isinstance(content, Mapping) or not content:
+def _find_state_dict(content, levels: int = 3) -> dict[str, torch.Tensor] | None:
+    if not isinstance(content, Mapping) or not content or not levels:  # a hostile dict may hold itself
         return None
     if all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()):
         return content
-    inner = (_find_state_dict(content[key]) for key in STATE_DICT_KEYS if key in content)
+    inner = (_find_state_dict(content[key], levels - 1) for key in STATE_DICT_KEYS if key in content)
     return next((state for state in inner if state is not None), None)
 
 
@@ -255,6 +255,9 @@ def load_weights(module: nn.Module, state: dict[str, torch.Tensor], source: str 
         for name in own
         if name in state and state[name].shape != own[name].shape
     ][:4]
+    if not problems:  # shapes are looked at first: a file can claim a huge one for a single number
+        broken = [name for name, value in state.items() if not value.isfinite().all()]
+        problems += [f"holds numbers that are not finite in {_listed(broken)}"] if broken else []
     if problems:
         raise ValueError(
             f"{source}: expected the weights of {type(module).__name__} at these sizes, but the file {'; '.join(problems)}. Give "

@@ -106,7 +106,13 @@ def test_other_labels(tmp_path):
             lambda state: state.update({"fc.weight": torch.zeros(6, 448), "fc.bias": torch.zeros(6)}),
             r"classifier\.weight of shape \(6, 448\) instead of \(8, 448\)",
         ),
+        (lambda state: state["fc.bias"].fill_(torch.nan), r"not finite in classifier\.bias"),
+        (
+            lambda state: state.update({"fc.weight": torch.zeros(1, 1).expand(10**6, 10**6)}),
+            r"classifier\.weight of shape \(1000000, 1000000\)",
+        ),
         (lambda state: state.clear(), "expected tensors by name"),
+        (lambda state: state.update({"model": state}), "expected tensors by name"),
         (lambda state: state.update({"fc.bias": "eight"}), "expected tensors by name"),
     ],
 )
