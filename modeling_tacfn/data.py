@@ -110,7 +110,9 @@ def prepare_clips(
     folder = Path(cache_dir or DEFAULT_CACHE)
     folder.mkdir(parents=True, exist_ok=True)
     settings = processor.to_dict()
-    settings.pop("is_speaker_normalized")  # takes place after the cache
+    # These take place after the cache.
+    settings.pop("is_speaker_normalized")
+    settings["image_processor"].pop("do_flip_channel_order")
     settings = json.dumps(settings, sort_keys=True, default=str)
     rows = rows.to_list()
     targets = [folder / f"{clip_key(row, settings)}.npz" for row in rows]
