@@ -12,6 +12,13 @@ from pathlib import Path
 
 PICTURES = (".png", ".pdf", ".svg")
 SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".opus")
+PROTOCOLS = ("plain", "speaker-normalised")
+COMPARE_EXAMPLE = """examples:
+  tacfn compare --config configs/synthetic.yaml --methods audio_only video_only concatenation tacfn --seeds 0
+  tacfn compare --config configs/ravdess_au.yaml --protocols plain speaker-normalised -- --data_dir RAVDESS
+  tacfn compare --config configs/ravdess_au.yaml --methods tacfn tacfn_no_selection tacfn_softmax -- --data_dir RAVDESS
+
+Interrupted, the same command goes on where it stopped. The folder gets results.json, table.md, table.tex and comparison.png."""
 PREDICT_EXAMPLE = """examples:
   tacfn predict clip.mp4 --model runs/synthetic --plot prediction.png
   tacfn predict clip.webm another.mp4 --model DIR --json
@@ -27,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tacfn", description="Emotions from sound and face, with TACFN.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_predict(commands)
+    _add_compare(commands)
     info = commands.add_parser(
         "info",
         help="what a trained network is",
@@ -37,6 +45,23 @@ def build_parser() -> argparse.ArgumentParser:
     info.add_argument("--json", action="store_true", help="print JSON and nothing else")
     info.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
     return parser
+
+
+def _add_compare(commands) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="train several methods under one protocol and put them side by side",
+        epilog=COMPARE_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    compare.add_argument("--config", required=True, help="YAML file of train.py: what all methods share")
+    compare.add_argument("--methods", nargs="+", help="names of fusion methods and ablations; all methods by default")
+    compare.add_argument("--protocols", nargs="+", default=["plain"], choices=PROTOCOLS, help="plain by default")
+    compare.add_argument("--folds", type=int, nargs="+", help="folds that are tested; all by default")
+    compare.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="0 1 2 by default")
+    compare.add_argument("--num_jobs", type=positive, default=2, help="trainings at the same time, 2 by default")
+    compare.add_argument("--output_dir", type=Path, default=Path("runs/comparison"))
+    compare.add_argument("options", nargs="*", metavar="-- OPTION", help="more options of train.py, after two dashes")
 
 
 def _add_predict(commands) -> None:
@@ -126,7 +151,9 @@ def main(arguments: list[str] | None = None) -> int:
     from modeling_tacfn import cli
 
     try:
-        return {"predict": cli.predict_clips, "info": cli.describe}[options.command](options)
+        return {"predict": cli.predict_clips, "compare": cli.compare_methods, "info": cli.describe}[options.command](
+            options
+        )
     except (ValueError, OSError) as error:
         print(f"tacfn: {error}", file=sys.stderr)
         return 1
