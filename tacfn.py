@@ -14,6 +14,13 @@ PICTURES = (".png", ".pdf", ".svg")
 SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".opus")
 # The keys of `convert.AUTHORS_NETWORKS`, which cannot be asked before torch is imported.
 CONVERTIBLE = ("cfn_sr",)
+PROTOCOLS = ("plain", "speaker-normalised")
+COMPARE_EXAMPLE = """examples:
+  tacfn compare --config configs/synthetic.yaml --methods audio_only video_only concatenation tacfn --seeds 0
+  tacfn compare --config configs/ravdess_au.yaml --protocols plain speaker-normalised -- --data_dir RAVDESS
+  tacfn compare --config configs/ravdess_au.yaml --methods tacfn tacfn_no_selection tacfn_softmax -- --data_dir RAVDESS
+
+Interrupted, the same command goes on where it stopped. The folder gets results.json, table.md, table.tex and comparison.png."""
 PREDICT_EXAMPLE = """examples:
   tacfn predict clip.mp4 --model runs/synthetic --plot prediction.png
   tacfn predict clip.webm another.mp4 --model DIR --json
@@ -29,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tacfn", description="Emotions from sound and face, with TACFN.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_predict(commands)
+    _add_compare(commands)
     info = commands.add_parser(
         "info",
         help="what a trained network is",
@@ -57,6 +65,23 @@ def _add_convert(commands) -> None:
     convert.add_argument(
         "--labels", nargs="+", metavar="NAME", help="names of the classes, in order; RAVDESS's if not given"
     )
+
+
+def _add_compare(commands) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="train several methods under one protocol and put them side by side",
+        epilog=COMPARE_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    compare.add_argument("--config", required=True, help="YAML file of train.py: what all methods share")
+    compare.add_argument("--methods", nargs="+", help="names of fusion methods and ablations; all methods by default")
+    compare.add_argument("--protocols", nargs="+", default=["plain"], choices=PROTOCOLS, help="plain by default")
+    compare.add_argument("--folds", type=int, nargs="+", help="folds that are tested; all by default")
+    compare.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="0 1 2 by default")
+    compare.add_argument("--num_jobs", type=positive, default=2, help="trainings at the same time, 2 by default")
+    compare.add_argument("--output_dir", type=Path, default=Path("runs/comparison"))
+    compare.add_argument("options", nargs="*", metavar="-- OPTION", help="more options of train.py, after two dashes")
 
 
 def _add_predict(commands) -> None:
@@ -146,7 +171,12 @@ def main(arguments: list[str] | None = None) -> int:
     from modeling_tacfn import cli
 
     try:
-        commands = {"predict": cli.predict_clips, "info": cli.describe, "convert": cli.convert}
+        commands = {
+            "predict": cli.predict_clips,
+            "compare": cli.compare_methods,
+            "convert": cli.convert,
+            "info": cli.describe,
+        }
         return commands[options.command](options)
     except (ValueError, OSError) as error:
         print(f"tacfn: {error}", file=sys.stderr)

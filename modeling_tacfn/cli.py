@@ -14,7 +14,7 @@ from pathlib import Path
 from .convert import convert_checkpoint
 from .prediction import Prediction, load, predict, speaker_statistics
 from .prediction_plot import plot_prediction
-from .results import load_results
+from .results import load_results, results_table
 
 
 def predict_clips(arguments: argparse.Namespace) -> int:
@@ -97,6 +97,26 @@ def table(prediction: Prediction, top_k: int | None = None) -> str:
     for name, score in list(prediction.scores.items())[:top_k]:
         lines.append(f"  {name:<12} {100 * score:5.1f} %  {'█' * round(30 * score)}")
     return "\n".join(lines)
+
+
+def compare_methods(arguments: argparse.Namespace) -> int:
+    """Train the grid, print its table; 1 if a method failed."""
+    # Only this command trains.
+    from .comparison import compare
+
+    shared = ["--config", arguments.config, *arguments.options]
+    results, failed = compare(
+        shared,
+        arguments.output_dir,
+        arguments.methods,
+        arguments.protocols,
+        arguments.folds,
+        arguments.seeds,
+        arguments.num_jobs,
+    )
+    print(results_table(results["results"], single_modality=False))
+    print(f"Results, tables and picture: {arguments.output_dir}")
+    return int(bool(failed))
 
 
 def describe(arguments: argparse.Namespace) -> int:

@@ -93,6 +93,9 @@ class TacfnConfig(AudioVideoConfig):
         weight_scale (`str`, *optional*, defaults to `"softmax"`):
             `"softmax"` weights sum to 1 over the n positions of a slot, as published: their mean gain is 1/n. `"mean_one"`
             multiplies them by n, so that the gain does not depend on n.
+        weight_residual (`bool`, *optional*, defaults to `True`):
+            Whether the weighted tokens are added to the tokens, as published; without it only what is weighted is left (an
+            ablation).
         encoded_targets (`tuple[str, ...]`, *optional*):
             Feature form: names of the modalities whose weight vector acts on what their own encoder gave; for the others it
             acts on the encoder's input, as in the audio-video form. Defaults to every modality.
@@ -154,6 +157,7 @@ class TacfnConfig(AudioVideoConfig):
     reinforced: list[str] | tuple[str, ...] | None = None
     selection_pooling: Literal["mean", "last"] = "mean"
     weight_scale: Literal["softmax", "mean_one"] = "softmax"
+    weight_residual: bool = True
     encoded_targets: list[str] | tuple[str, ...] | None = None
     readout: Literal["mean", "statistics"] = "mean"
     modality_loss_weight: float = 0.0

@@ -56,6 +56,7 @@ class TacfnFusedWeight(nn.Module):
     def __init__(self, config: TacfnConfig, target_size: int, selected_size: int):
         super().__init__()
         self.weight_scale = config.weight_scale
+        self.has_residual = config.weight_residual
         self.target = nn.Linear(target_size, config.hidden_size)
         self.selected = nn.Linear(selected_size, config.hidden_size, bias=False) if selected_size else None
         self.score = nn.Linear(config.hidden_size, 1)
@@ -74,7 +75,8 @@ class TacfnFusedWeight(nn.Module):
         weights = masked_softmax(self.score(torch.tanh(spliced)).squeeze(-1), mask)
         if self.weight_scale == "mean_one":
             weights = weights * mask.sum(-1, keepdim=True)
-        return tokens + weights.unsqueeze(-1) * tokens, weights
+        weighted = weights.unsqueeze(-1) * tokens
+        return tokens + weighted if self.has_residual else weighted, weights
 
 
 class TacfnSelection(nn.Module):

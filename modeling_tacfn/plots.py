@@ -133,6 +133,40 @@ def plot_confusion(
     _save(figure, path)
 
 
+def plot_comparison(results: Sequence[Mapping], path: str | os.PathLike, metric: str = "war") -> None:
+    """Draw the score of every method with its 95 % interval over speakers, one panel per protocol.
+
+    Args:
+        results (`Sequence[Mapping]`): contents of `results.json` files of one corpus.
+        path (`str` or `os.PathLike`): picture to make or replace; its suffix tells the format.
+        metric (`str`, *optional*, defaults to `"war"`): `"war"`, `"uar"` or `"macro_f1"`.
+
+    Raises:
+        ValueError: If there are no results.
+    """
+    if not results:
+        raise ValueError("Expected at least one result to draw, received none.")
+    protocols = list(dict.fromkeys(item["protocol"] for item in results))
+    panels = [[item for item in results if item["protocol"] == protocol] for protocol in protocols]
+    height = 1.3 + 0.3 * max(map(len, panels))
+    figure = Figure(figsize=(5.6 * len(panels), height), layout="constrained")
+    for index, (protocol, panel) in enumerate(zip(protocols, panels, strict=True)):
+        axes = figure.add_subplot(1, len(panels), index + 1)
+        panel = sorted(panel, key=lambda item: item["summary"][metric]["pooled"])
+        for row, item in enumerate(panel):
+            score = item["summary"][metric]
+            low, high = score["interval_95"] or [score["pooled"]] * 2
+            colour = _COLOURS[1] if item["name"].startswith("tacfn") else _COLOURS[0]
+            axes.plot([100 * low, 100 * high], [row, row], color=colour, linewidth=1.6)
+            axes.plot(100 * score["pooled"], row, marker="o", color=colour, markersize=6)
+        axes.set_yticks(range(len(panel)), [item["name"].replace("_", " ") for item in panel])
+        axes.set_xlabel(f"{_NAMES[metric]} in percent, 95 % interval over speakers")
+        axes.set_title(protocol)
+        axes.grid(axis="x", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, path)
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 

@@ -25,6 +25,7 @@ __all__ = [
     "make_results",
     "overview",
     "paired_test",
+    "results_latex",
     "results_table",
     "save_json_atomic",
     "summarize",
@@ -37,6 +38,7 @@ LEARNING_CHECK_NOTE = (
     "A learning check scores the very clips that the network was trained on: it shows that the network can learn from such "
     "input, and says nothing about people it has not seen."
 )
+_NUMBERS = ("WAR", "UAR", "Macro-F1", "ms per clip")
 # What makes a results file large: numbers per clip and per epoch.
 _DETAILS_OF_RUNS = ("predictions", "single_modality", "history")
 _PACKAGES = (
@@ -211,27 +213,83 @@ def results_table(results: Sequence[Mapping[str, Any] | str | os.PathLike], sing
     Returns:
         `str`: the table, with a line on how to read it.
     """
-    header = ("Method", "Inputs", "Corpus", "Protocol", "WAR", "UAR", "Macro-F1", "Runs", "Parameters")
+    items = [item if isinstance(item, Mapping) else load_results(item) for item in results]
+    header, rows, notes = _table(items, single_modality)
+    lines = [header, ["---:" if name in _NUMBERS else "---" for name in header], *rows]
+    table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return f"{table}\n\n{notes}\n"
+
+
+def results_latex(results: Sequence[Mapping[str, Any] | str | os.PathLike], single_modality: bool = False) -> str:
+    """Write results as a LaTeX table (`booktabs`), otherwise as [`results_table`] does."""
+    items = [item if isinstance(item, Mapping) else load_results(item) for item in results]
+    header, rows, notes = _table(items, single_modality)
+    columns = "".join("r" if name in _NUMBERS else "l" for name in header)
+    lines = [" & ".join(_latex(cell) for cell in line) + r" \\" for line in (header, *rows)]
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            lines[0],
+            r"\midrule",
+            *lines[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+            f"% {notes}",
+            "",
+        ]
+    )
+
+
+def _latex(text: str) -> str:
+    for plain, escaped in (("%", r"\%"), ("_", r"\_"), ("&", r"\&"), ("±", r"$\pm$"), ("−", "$-$"), ("–", "--")):
+        text = text.replace(plain, escaped)
+    return text
+
+
+def _table(items: Sequence[Mapping[str, Any]], single_modality: bool) -> tuple[list[str], list[list[str]], str]:
+    """Header, rows and a line on how to read them; a column appears only where some result has something for it."""
+    reference = next((item["paired"]["reference"] for item in items if item.get("paired")), None)
+    is_timed = any(item.get("seconds_per_clip") for item in items)
+    header = ["Method", "Inputs", "Corpus", "Protocol", "WAR", "UAR", "Macro-F1"]
+    header += [f"WAR − {reference}"] * (reference is not None) + ["Runs", "Parameters"] + ["ms per clip"] * is_timed
     rows, has_check = [], False
-    for item in results:
-        item = item if isinstance(item, Mapping) else load_results(item)
-        size = item.get("num_parameters")
+    for item in items:
         is_check = item["protocol"] == LEARNING_CHECK
         has_check |= is_check
         parts = [("all", item["summary"])]
         if single_modality:
             parts += (item.get("single_modality") or {}).items()
         for inputs, summary in parts:
+            row = [item["name"], inputs, item["corpus"], item["protocol"]]
+            row += [_format_score(summary[metric]) for metric in SCORES]
+            if reference is not None:
+                row.append(_format_difference(item.get("paired")) if inputs == "all" else "")
             split = "no split" if is_check else _count(len(summary["folds"]), "fold")
-            runs = f"{split}, {_count(len(summary['seeds']), 'seed')}"
-            scores = [_format_score(summary[metric]) for metric in SCORES]
-            rows.append((item["name"], inputs, item["corpus"], item["protocol"], *scores, runs, _format_size(size)))
-    lines = [header, tuple("---:" if 4 <= column <= 6 else "---" for column in range(len(header))), *rows]
-    table = "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
-    note = f" {LEARNING_CHECK_NOTE}" if has_check else ""
-    return (
-        table
-        + f"\n\nPercent: mean ± standard deviation over folds and seeds [95 % interval of the pooled score, bootstrapped over speakers].{note}\n"
+            row += [f"{split}, {_count(len(summary['seeds']), 'seed')}", _format_size(item.get("num_parameters"))]
+            if is_timed:
+                row.append(f"{1000 * item['seconds_per_clip']:.1f}" if inputs == "all" else "")
+            rows.append(row)
+    notes = (
+        "Percent: mean ± standard deviation over folds and seeds [95 % interval of the pooled score, bootstrapped over "
+        "speakers]."
+    )
+    if reference is not None:
+        notes += (
+            f" WAR − {reference}: difference on the same clips [95 % interval], p of a permutation test over speakers."
+        )
+    if is_timed:
+        notes += " ms per clip: median time in the network, one clip alone, all methods in one run."
+    return header, rows, notes + (f" {LEARNING_CHECK_NOTE}" if has_check else "")
+
+
+def _format_difference(paired: Mapping[str, Any] | None) -> str:
+    if not paired:
+        return "–"
+    test = paired["war"]
+    low, high = test["interval_95"]
+    return f"{100 * test['difference']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}], p = {test['p_value']:.3f}".replace(
+        "-", "−"
     )
 
 

@@ -7,6 +7,7 @@ import torch
 from tiny_models import CONFIGS, build, classes, clip, collate, make_config, takes_features
 
 from modeling_tacfn import TacfnConfig, TacfnModel
+from modeling_tacfn.modeling_tacfn import TacfnFusedWeight
 
 
 LENGTHS = [(40, 6), (13, 1), (95, 9), (3, 4)]
@@ -123,6 +124,18 @@ def test_weight_vectors_are_distributions_over_real_positions(name):
         else:
             torch.testing.assert_close(total[total > 0], torch.ones_like(total[total > 0]), atol=1e-5, rtol=0)
         assert (vector >= 0).all()
+
+
+def test_without_the_residual_only_what_is_weighted_is_left():
+    """Equal scores give every position the weight 1 ("mean_one"): doubled tokens with the residual, themselves without."""
+    config = TacfnConfig(**CONFIGS["features_two_modalities"], weight_scale="mean_one")
+    tokens, mask = torch.randn(2, 1, 5, 16), torch.ones(2, 1, 5, dtype=torch.bool)
+    for weight_residual, factor in ((True, 2), (False, 1)):
+        config.weight_residual = weight_residual
+        weight = TacfnFusedWeight(config, 16, 0)
+        torch.nn.init.zeros_(weight.score.weight)
+        reinforced, _ = weight(tokens, None, mask)
+        torch.testing.assert_close(reinforced, factor * tokens)
 
 
 @every_config

@@ -1,0 +1,290 @@
+# Copyright 2026 The modeling_tacfn authors. Licensed under the Apache License, Version 2.0.
+"""Many methods under one protocol: trainings side by side, then one results file, one table and one picture."""
+
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+from transformers import AutoModel
+
+from .data import ClipCollator
+from .experiment import ARGUMENTS, RUN_RESULTS, load_inputs, make_splits, parse_arguments
+from .files import atomic_path
+from .plots import plot_comparison
+from .results import load_results, overview, results_latex, results_table, save_json_atomic
+
+
+SOUND = ("audio", "prosody")
+BASELINES = (
+    "averaging",
+    "multiplication",
+    "multiplicative",
+    "concatenation",
+    "mcbp",
+    "mmtm",
+    "msaf",
+    "mult",
+    "cfn_sr",
+)
+METHODS = ("audio_only", "video_only", *BASELINES, "tacfn")
+ABLATIONS = {
+    "tacfn_no_selection": {"num_hidden_layers": 0},
+    "tacfn_no_weight": {"reinforced": []},
+    "tacfn_no_residual": {"weight_residual": False},
+    "tacfn_last_step": {"selection_pooling": "last"},
+    "tacfn_mean_pooling": {"selection_pooling": "mean"},
+    "tacfn_softmax": {"weight_scale": "softmax"},
+    "tacfn_mean_one": {"weight_scale": "mean_one"},
+}
+TIMED_CALLS = 20
+TRAIN = (sys.executable, "-m", "modeling_tacfn.experiment")
+
+
+@dataclass
+class Job:
+    """One method under one protocol: a `train.py` run over folds and seeds."""
+
+    name: str
+    protocol: str
+    folder: Path
+    options: list[str] = field(default_factory=list)
+
+    @property
+    def log(self) -> Path:
+        return self.folder.with_suffix(".log")
+
+
+def method_options(method: str, model: dict) -> list[str]:
+    """
+    What `train.py` needs for a method beside the configuration that all methods share.
+
+    Args:
+        method (`str`): one of `METHODS` or `ABLATIONS`, or `tacfn_reinforce_sound` or `tacfn_reinforce_face`.
+        model (`dict`): fields of TACFN's configuration, from the file.
+
+    Returns:
+        `list[str]`: options.
+
+    Raises:
+        ValueError: there is no such method.
+    """
+    inputs = list(model.get("feature_sizes") or ("audio", "video"))
+    sound = [name for name in inputs if name in SOUND]
+    face = [name for name in inputs if name not in SOUND]
+    if method == "tacfn":
+        return []
+    if method in ("audio_only", "video_only"):
+        return ["--modalities", *(sound if method == "audio_only" else face)]
+    if method in BASELINES:
+        return ["--network", "tacfn_baseline", "--model", json.dumps({"fusion": method})]
+    directions = {"tacfn_reinforce_sound": {"reinforced": sound}, "tacfn_reinforce_face": {"reinforced": face}}
+    changes = (ABLATIONS | directions).get(method)
+    if changes is None:
+        known = ", ".join((*METHODS, *ABLATIONS, *directions))
+        raise ValueError(f"expected methods out of {known}, got {method!r}.")
+    return ["--model", json.dumps(changes)]
+
+
+def plan(
+    methods: list[str],
+    protocols: list[str],
+    folds: list[int] | None,
+    seeds: list[int],
+    shared: list[str],
+    output: Path,
+) -> list[Job]:
+    """
+    The trainings of the grid.
+
+    Args:
+        methods (`list[str]`), protocols (`list[str]`): every method is trained under every protocol.
+        folds (`list[int]`, *optional*): folds that are tested; all of them if not given.
+        seeds (`list[int]`): every fold is trained with each.
+        shared (`list[str]`): options of `train.py` that hold for all methods, such as `--config FILE`.
+        output (`Path`): each job gets a folder in it.
+
+    Raises:
+        ValueError: there is no such method.
+    """
+    tested = ["--all_folds"] if folds is None else ["--fold", *map(str, folds)]
+    grid = ["--seeds", *map(str, seeds), *tested, "--report_to", "none"]
+    jobs = []
+    for protocol in protocols:
+        for method in methods:
+            folder = output / f"{method}_{protocol}"
+            own = ["--name", method, "--protocol", protocol, "--output_dir", str(folder)]
+            own += method_options(method, parse_arguments(shared).model)
+            jobs.append(Job(method, protocol, folder, [*shared, *own, *grid]))
+    return jobs
+
+
+def run_jobs(jobs: list[Job], num_jobs: int, runs_per_job: int) -> list[Job]:
+    """
+    Train all jobs, `num_jobs` at a time, with a bar over the whole grid; what is finished is not done again.
+
+    Each job is a process of its own with its share of the cores: small networks gain more from that than from threads.
+
+    Returns:
+        `list[Job]`: those that failed; their log says why.
+    """
+    threads = max(1, (os.cpu_count() or 1) // num_jobs)
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    processes: dict[str, subprocess.Popen] = {}
+
+    def train(job: Job) -> int:
+        resume = ["--resume"] if (job.folder / ARGUMENTS).exists() else []
+        job.folder.mkdir(parents=True, exist_ok=True)
+        command = [*TRAIN, *job.options, *resume]
+        with job.log.open("w", encoding="utf-8") as log:
+            process = processes[str(job.folder)] = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, env=environment
+            )
+            return process.wait()
+
+    failed = []
+    with (
+        _progress(jobs, runs_per_job * len(jobs)) as bar,
+        ThreadPoolExecutor(num_jobs) as pool,
+        _stopping(processes, pool),
+    ):
+        futures = {pool.submit(train, job): job for job in jobs}
+        for future in as_completed(futures):
+            job = futures[future]
+            if future.result():
+                failed.append(job)
+                bar.write(f"{job.name} ({job.protocol}) failed: {_last_line(job.log)} See {job.log}.")
+    return failed
+
+
+@contextlib.contextmanager
+def _stopping(processes: dict[str, subprocess.Popen], pool: ThreadPoolExecutor):
+    """An interrupt of the grid ends the trainings too; what they had finished is kept."""
+    try:
+        yield
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in list(processes.values()):
+            process.terminate()
+        raise
+
+
+@contextlib.contextmanager
+def _progress(jobs: list[Job], total: int):
+    """A bar over all trainings of the grid, fed by the results files that appear."""
+    done = threading.Event()
+    bar = tqdm(total=total, desc="Comparison", unit="training")
+
+    def watch():
+        while not done.wait(1):
+            bar.update(finished_runs(jobs) - bar.n)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield bar
+    finally:
+        done.set()
+        watcher.join()
+        bar.update(finished_runs(jobs) - bar.n)
+        bar.close()
+
+
+def finished_runs(jobs: list[Job]) -> int:
+    """How many trainings of the jobs have their results."""
+    counts = [len(list(job.folder.glob(f"fold_*_seed_*/{RUN_RESULTS}"))) for job in jobs]
+    # A job of one training has no sub-folders.
+    return sum(count or (job.folder / RUN_RESULTS).exists() for count, job in zip(counts, jobs, strict=True))
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "no message."
+
+
+@torch.inference_mode()
+def seconds_per_clip(job: Job) -> float:
+    """Median time of one clip through the trained network, alone, after its inputs are ready; in s."""
+    arguments = parse_arguments(job.options)
+    corpus, clips, processor = load_inputs(arguments)
+    folder = next(iter(sorted(path.parent for path in job.folder.rglob("model.safetensors"))))
+    model = AutoModel.from_pretrained(folder).eval()
+    sample = {"index": 0, "clip": clips[0], "label": 0}
+    batch = ClipCollator(model.config.num_labels, processor.image_processor)([sample])
+    inputs = {name: value for name, value in batch.items() if name not in ("index", "labels")}
+    times = []
+    for _ in range(TIMED_CALLS + 1):
+        started = time.perf_counter()
+        model(**inputs)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[1:])
+
+
+def write_comparison(jobs: list[Job], output: Path, reference: str = "tacfn") -> dict:
+    """
+    Put the finished jobs together: `results.json`, `table.md`, `table.tex` and `comparison.png` in `output`.
+
+    Every method is compared with `reference` by a paired test over speakers.
+    """
+    finished = [job for job in jobs if (job.folder / RUN_RESULTS).exists()]
+    timed = [load_results(job.folder / RUN_RESULTS) | {"seconds_per_clip": seconds_per_clip(job)} for job in finished]
+    results = overview(timed, reference=reference)
+    save_json_atomic(output / RUN_RESULTS, results)
+    for name, text in (
+        ("table.md", results_table(results["results"])),
+        ("table.tex", results_latex(results["results"])),
+    ):
+        with atomic_path(output / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    plot_comparison(results["results"], output / "comparison.png")
+    return results
+
+
+def compare(
+    shared: list[str],
+    output: Path,
+    methods: list[str] | None = None,
+    protocols: list[str] | None = None,
+    folds: list[int] | None = None,
+    seeds: list[int] | None = None,
+    num_jobs: int = 2,
+) -> tuple[dict, list[Job]]:
+    """
+    Train methods under one protocol each and put them side by side; interrupted, the same call goes on.
+
+    Args:
+        shared (`list[str]`): options of `train.py` that hold for all methods, such as `["--config", FILE]`.
+        output (`Path`): one folder per method and protocol, and the files of [`write_comparison`].
+        methods (`list[str]`, *optional*): all of `METHODS` if not given.
+        protocols (`list[str]`, *optional*): `["plain"]` if not given.
+        folds (`list[int]`, *optional*): all if not given.
+        seeds (`list[int]`, *optional*): 0, 1 and 2 if not given.
+        num_jobs (`int`, *optional*, defaults to 2): trainings at the same time.
+
+    Returns:
+        `tuple`: what `results.json` holds, and the jobs that failed.
+
+    Raises:
+        ValueError: there is no such method, or no job could be finished.
+    """
+    seeds = seeds or [0, 1, 2]
+    jobs = plan(methods or list(METHODS), protocols or ["plain"], folds, seeds, shared, output)
+    # Prepared once here, not by every job at its start; and a mistake in the options is said before anything is trained.
+    corpus, _, _ = load_inputs(parse_arguments(jobs[0].options))
+    arguments = parse_arguments(jobs[0].options)
+    num_folds = len(folds) if folds else len(make_splits(corpus, arguments)) // len(seeds)
+    failed = run_jobs(jobs, num_jobs, num_folds * len(seeds))
+    if len(failed) == len(jobs):
+        raise ValueError(
+            f"expected at least one method to be trained, but all failed; the first: see {failed[0].log}."
+        )
+    return write_comparison(jobs, output), failed

@@ -1,0 +1,400 @@
+# Copyright 2026 The modeling_tacfn authors. Licensed under the Apache License, Version 2.0.
+"""
+One experiment: a method on a corpus under a protocol, over folds and seeds. What `train.py` runs.
+
+One fold of the corpus is tested, some of the other speakers choose the epoch, the rest are trained on. `--all_folds` and
+several `--seeds` repeat that until every speaker was tested. Each run leaves a folder which `AutoModel` and `AutoProcessor`
+load; `results.json` beside it holds every number with its uncertainty and what made it.
+"""
+
+import argparse
+import copy
+import dataclasses
+import logging
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+import yaml
+from accelerate import Accelerator
+from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs
+from transformers import AutoModel
+
+from dataset_scripts.base import CORPORA, corpus_builder, load_corpus
+from dataset_scripts.folds import corpus_folds, learning_check_indices, speaker_folds, split_indices
+
+from .augmentation import Augmentation
+from .convert import load_video_encoder
+from .data import load_clips, normalize_by_speaker, prepare_clips
+from .feature_extraction_tacfn import TacfnFeatureExtractor
+from .image_processing_tacfn import TacfnImageProcessor
+from .processing_tacfn import TacfnProcessor
+from .results import (
+    LEARNING_CHECK,
+    LEARNING_CHECK_NOTE,
+    environment_record,
+    load_results,
+    make_results,
+    save_json_atomic,
+)
+from .training import (
+    CHECKPOINT,
+    RunState,
+    TrainingSettings,
+    modalities_of,
+    network_config,
+    train_fold,
+)
+
+
+logger = logging.getLogger("train")
+
+DESCRIPTION = """Train and evaluate a network of this package on a corpus, speaker-independently.
+
+    accelerate launch train.py --config configs/synthetic.yaml"""
+RUN_RESULTS = "results.json"
+ARGUMENTS = "training_arguments.json"
+# What may differ between a run and its resumption without making it another run.
+NOT_PART_OF_A_RUN = (
+    "config",
+    "resume",
+    "output_dir",
+    "data_dir",
+    "cache_dir",
+    "num_proc",
+    "report_to",
+    "seeds",
+    "fold",
+    "all_folds",
+    "learning_check",  # the protocol says it
+)
+# The options that split the speakers or name another protocol, and their values where nobody asks for either.
+NO_SPLIT = {"fold": [0], "all_folds": False, "num_folds": None, "validation_speakers": None, "protocol": "plain"}
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="train.py", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, help="YAML file whose keys are the options below; options win over it")
+    data = parser.add_argument_group("data")
+    data.add_argument("--dataset", choices=sorted(CORPORA), default="synthetic")
+    data.add_argument("--data_dir", help="folder of the corpus (the synthetic one makes itself)")
+    data.add_argument("--corpus", type=mapping, default={}, help='options of the corpus, as in "{channel: song}"')
+    data.add_argument("--num_folds", type=int, help="speaker-disjoint folds; the corpus's own if not given")
+    data.add_argument("--fold", type=int, nargs="+", default=[0], help="folds whose speakers are tested")
+    data.add_argument("--all_folds", action=argparse.BooleanOptionalAction, default=False)
+    data.add_argument(
+        "--validation_speakers",
+        type=int,
+        help="how many training speakers choose the epoch; 0: none, the last epoch counts",
+    )
+    data.add_argument(
+        "--learning_check",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="train on all clips and score the same clips: shows that the network can learn from them, and nothing about "
+        "people it has not seen",
+    )
+    data.add_argument("--modalities", nargs="+", help="keep only these inputs: audio, video, or names of features")
+    data.add_argument(
+        "--protocol",
+        choices=("plain", "speaker-normalised"),
+        default="plain",
+        help="speaker-normalised: features are centred and scaled by each speaker's own unlabelled clips",
+    )
+    data.add_argument("--cache_dir", help="where prepared clips are kept")
+    data.add_argument("--num_proc", type=int, default=2, help="processes that prepare clips")
+
+    model = parser.add_argument_group("model")
+    model.add_argument("--network", default="tacfn", help="model_type of the network")
+    model.add_argument(
+        "--model", type=mapping, default={}, help='fields of its configuration, as in "{hidden_size: 40}"'
+    )
+    model.add_argument("--audio_processor", type=mapping, default={}, help="arguments of the feature extractor")
+    model.add_argument("--video_processor", type=mapping, default={}, help="arguments of the image processor")
+    model.add_argument(
+        "--square_root_features",
+        nargs="*",
+        default=[],
+        help="named features whose square root the network sees: it evens out the spread of skewed counts and intensities",
+    )
+    model.add_argument("--augmentation", type=mapping, default={}, help="see modeling_tacfn.augmentation.Augmentation")
+    model.add_argument(
+        "--init_video_encoder",
+        metavar="FILE",
+        help="3-D ResNeXt weights, as published for Kinetics, that the video encoder starts from",
+    )
+    model.add_argument("--name", help="name of the method in results; the network's if not given")
+
+    group = parser.add_argument_group("optimisation")
+    for field in dataclasses.fields(TrainingSettings):
+        group.add_argument(f"--{field.name}", type=field.type, default=field.default, help=field.metadata["help"])
+
+    run = parser.add_argument_group("run")
+    run.add_argument("--output_dir", type=Path, default=Path("runs/tacfn"))
+    run.add_argument("--seeds", type=int, nargs="+", default=[0])
+    run.add_argument("--resume", action=argparse.BooleanOptionalAction, default=False, help="go on where it stopped")
+    run.add_argument("--report_to", default="tensorboard", help="tracker: tensorboard, wandb, …, or none")
+    run.add_argument("--mixed_precision", choices=("no", "fp16", "bf16"), default="no")
+
+    arguments = parser.parse_args(argv)
+    if arguments.config:
+        settings = yaml.safe_load(arguments.config.read_text(encoding="utf-8")) or {}
+        check_file(parser, arguments.config, settings)
+        parser.set_defaults(**settings)
+        merged = parser.parse_args(argv)
+        for key in ("corpus", "model", "audio_processor", "video_processor", "augmentation"):
+            # On the command line a mapping changes single entries of the file's.
+            given = getattr(arguments, key)
+            setattr(merged, key, {**(settings.get(key) or {}), **given})
+        arguments = merged
+    arguments.output_dir = Path(arguments.output_dir)
+    if arguments.epochs < 1:
+        parser.error(f"--epochs must be at least 1, got {arguments.epochs}")
+    if arguments.learning_check:
+        given = [f"--{name}" for name, value in NO_SPLIT.items() if getattr(arguments, name) != value]
+        if given:
+            parser.error(
+                "--learning_check trains on all clips and scores the same clips, a protocol of its own without a split of "
+                f"the speakers: leave out {', '.join(given)}, or --learning_check"
+            )
+        arguments.protocol = LEARNING_CHECK
+    if arguments.mixed_precision == "bf16" and not torch.cuda.is_available():
+        parser.error("bf16 3-D convolutions are 35 to 50 times slower than fp32 on a CPU; use --mixed_precision no")
+    return arguments
+
+
+def check_file(parser: argparse.ArgumentParser, path: Path, settings: dict) -> None:
+    """Refuse in a file what would be refused on the command line: argparse checks no defaults."""
+    actions = {action.dest: action for action in parser._actions}
+    unknown = sorted(set(settings) - set(actions))
+    if unknown:
+        parser.error(f"{path}: unknown options {unknown}; see --help for the known ones")
+    for key, value in settings.items():
+        action = actions[key]
+        if action.choices and value not in action.choices:
+            parser.error(f"{path}: {key} must be one of {list(action.choices)}, got {value!r}")
+        if action.type is mapping and value is not None and not isinstance(value, dict):
+            parser.error(f"{path}: {key} must be a mapping, got {value!r}")
+        if action.nargs in ("+", "*") and value is not None and not isinstance(value, list):
+            settings[key] = [value]
+
+
+def mapping(text: str) -> dict:
+    value = yaml.safe_load(text)
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f'expected a mapping such as "{{hidden_size: 40}}", got {text!r}')
+    return value
+
+
+def build_processor(arguments: argparse.Namespace) -> TacfnProcessor:
+    """The processor that is saved with the model; every number of it comes from the options."""
+    sizes = arguments.model.get("feature_sizes") or {}
+    return TacfnProcessor(
+        TacfnFeatureExtractor(**arguments.audio_processor),
+        TacfnImageProcessor(**arguments.video_processor),
+        feature_columns=corpus_builder(arguments.dataset).FEATURE_COLUMNS,
+        static_features=arguments.model.get("static_features"),
+        square_root_features=arguments.square_root_features,
+        do_audio=not sizes or "audio" in sizes,
+        do_prosody="prosody" in sizes,
+        do_video=not sizes,
+        is_speaker_normalized=arguments.protocol == "speaker-normalised",
+    )
+
+
+def load_inputs(arguments: argparse.Namespace):
+    """The corpus (its readable rows), the prepared clips with the inputs that are kept, and the processor to save."""
+    corpus = load_corpus(arguments.dataset, data_dir=arguments.data_dir, **arguments.corpus)
+    processor = build_processor(arguments)
+    kept, files = prepare_clips(corpus, processor, arguments.cache_dir, arguments.num_proc)
+    corpus, clips = corpus.select(kept), load_clips(files)
+    if arguments.protocol == "speaker-normalised":
+        clips = normalize_by_speaker(clips, corpus["speaker_id"][:])
+    choose_modalities(clips, processor, arguments)
+    return corpus, clips, processor
+
+
+def choose_modalities(clips: list[dict], processor: TacfnProcessor, arguments: argparse.Namespace) -> None:
+    """Leave out what `--modalities` does not name, from the clips, the processor and the network's configuration."""
+    if not arguments.modalities:
+        return
+    known = modalities_of(clips)
+    if set(arguments.modalities) - set(known):
+        raise SystemExit(f"--modalities {arguments.modalities}: the corpus has only {known}.")
+    array_of = {"audio": "input_features", "video": "crops"}
+    wanted = {array_of.get(name, f"feature/{name}") for name in arguments.modalities}
+    for clip in clips:
+        for name in set(clip) - wanted:
+            del clip[name]
+    sizes = arguments.model.get("feature_sizes")
+    if sizes:
+        kept = [name for name in sizes if name in arguments.modalities]
+        arguments.model["feature_sizes"] = {name: sizes[name] for name in kept}
+        processor.do_audio, processor.do_prosody = "audio" in kept, "prosody" in kept
+        for field in ("static_features", "spectrogram_features", "reinforced", "encoded_targets"):
+            if arguments.model.get(field) is not None:
+                arguments.model[field] = [name for name in arguments.model[field] if name in kept]
+
+
+def check_video_encoder(config, path: str) -> None:
+    """Refuse weights that do not fit the network, before a fold is begun."""
+    with torch.device("meta"):
+        model = AutoModel.from_config(config)
+    try:
+        load_video_encoder(model, path)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"--init_video_encoder {error}") from error
+
+
+def run_settings(arguments: argparse.Namespace) -> dict:
+    """The options that make a run what it is; kept beside it, and compared when it is resumed."""
+    return {key: copy.deepcopy(value) for key, value in vars(arguments).items() if key not in NOT_PART_OF_A_RUN}
+
+
+def check_resumable(folder: Path, settings: dict) -> None:
+    """Refuse to go on with other options than the run was started with."""
+    path = folder / ARGUMENTS
+    if not path.exists():
+        return
+    before = yaml.safe_load(path.read_text(encoding="utf-8"))
+    now = yaml.safe_load(yaml.safe_dump(settings))
+    changed = [key for key in now if before.get(key) != now[key]]
+    if changed:
+        listed = ", ".join(f"{key}: {before.get(key)!r} → {now[key]!r}" for key in changed)
+        raise SystemExit(f"{folder} was started with other options ({listed}). Use those, or another --output_dir.")
+
+
+def make_splits(corpus, arguments: argparse.Namespace) -> dict[tuple[int, int], dict[str, list[int]]]:
+    """Rows of the train, validation and test clips of each run, by fold and seed."""
+    if arguments.learning_check:
+        return {(0, seed): learning_check_indices(corpus) for seed in arguments.seeds}
+    folds = speaker_folds(corpus["speaker_id"], arguments.num_folds) if arguments.num_folds else corpus_folds(corpus)
+    chosen = range(len(folds)) if arguments.all_folds else arguments.fold
+    return {
+        (fold, seed): split_indices(corpus, fold, folds, arguments.validation_speakers, seed)
+        for seed in arguments.seeds
+        for fold in chosen
+    }
+
+
+def main(argv: list[str] | None = None) -> dict:
+    """Train as the options say; returns what `results.json` holds."""
+    arguments = parse_arguments(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    accelerator = Accelerator(
+        mixed_precision=arguments.mixed_precision,
+        gradient_accumulation_steps=arguments.gradient_accumulation_steps,
+        log_with=None if arguments.report_to == "none" else arguments.report_to,
+        project_dir=arguments.output_dir,
+        # `--batch_size` is that of all processes together, so that more processes train the same network.
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+        # A batch without one modality leaves that modality's encoder unused.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    if arguments.batch_size % accelerator.num_processes:
+        raise SystemExit(
+            f"--batch_size is that of all processes together: expected a multiple of {accelerator.num_processes}, got "
+            f"{arguments.batch_size}."
+        )
+    state = RunState()
+    accelerator.register_for_checkpointing(state)
+    folder, settings = arguments.output_dir, run_settings(arguments)
+    if arguments.resume:
+        check_resumable(folder, settings)
+    elif (folder / ARGUMENTS).exists():
+        raise SystemExit(
+            f"{folder} already holds a run. Add --resume to go on with it, or choose another --output_dir."
+        )
+    accelerator.wait_for_everyone()
+    if arguments.report_to != "none":
+        accelerator.init_trackers("log")
+
+    with accelerator.main_process_first():
+        corpus, clips, processor = load_inputs(arguments)
+    config = network_config(arguments.network, arguments.model, corpus.features["label"].names)
+    augmentation = Augmentation.from_dict(arguments.augmentation)
+    training = TrainingSettings(
+        **{field.name: getattr(arguments, field.name) for field in dataclasses.fields(TrainingSettings)}
+    )
+    splits_of = make_splits(corpus, arguments)
+    if arguments.init_video_encoder:
+        check_video_encoder(config, arguments.init_video_encoder)
+    # Only now: a mistake in the options must not leave a folder that looks like a run.
+    if accelerator.is_main_process:
+        save_json_atomic(folder / ARGUMENTS, settings)
+
+    runs, results = [], {}
+    for (fold, seed), splits in splits_of.items():
+        run_folder = folder / f"fold_{fold}_seed_{seed}" if len(splits_of) > 1 else folder
+        finished = run_folder / RUN_RESULTS
+        if finished.exists():
+            runs += load_results(finished)["runs"]
+        else:
+            run = train_fold(
+                accelerator,
+                state,
+                corpus,
+                clips,
+                splits,
+                processor,
+                config,
+                training,
+                augmentation,
+                run_folder,
+                fold,
+                seed,
+                arguments.init_video_encoder,
+            )
+            runs.append(run)
+        results = make_results(
+            arguments.name or arguments.network,
+            arguments.dataset,
+            corpus.features["label"].names,
+            runs,
+            arguments.protocol,
+            num_parameters=runs[-1]["num_parameters"],
+            settings=settings,
+            environment=environment_record(["train.py", *(sys.argv[1:] if argv is None else argv)]),
+        )
+        if accelerator.is_main_process and not finished.exists():
+            alone = make_results(
+                results["name"],
+                results["corpus"],
+                results["labels"],
+                runs[-1:],
+                arguments.protocol,
+                **{key: results[key] for key in ("num_parameters", "settings", "environment")},
+            )
+            save_json_atomic(finished, alone)
+        if accelerator.is_main_process:
+            shutil.rmtree(run_folder / CHECKPOINT, ignore_errors=True)
+        accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        save_json_atomic(folder / RUN_RESULTS, results)
+        print(describe(results, folder))
+    accelerator.end_training()
+    return results
+
+
+def describe(results: dict, folder: Path) -> str:
+    """What a person wants to read at the end."""
+    parts = {"all inputs": results["summary"], **results["single_modality"]}
+    is_check = results["protocol"] == LEARNING_CHECK
+    scored = "the clips it was trained on" if is_check else "speakers never seen in training"
+    lines = [f"{results['name']} on {results['corpus']} ({results['protocol']}), {scored}:"]
+    for name, summary in parts.items():
+        war, uar = summary["war"], summary["uar"]
+        interval = (
+            "" if war["interval_95"] is None else "  [{:.1f}, {:.1f}]".format(*(100 * x for x in war["interval_95"]))
+        )
+        lines.append(f"  {name:<14} WAR {100 * war['mean']:5.1f} %  UAR {100 * uar['mean']:5.1f} %{interval}")
+    if is_check:
+        lines.append(LEARNING_CHECK_NOTE)
+    return "\n".join([*lines, f"Model, pictures and results.json: {folder}"])
+
+
+if __name__ == "__main__":
+    main()
