@@ -14,17 +14,16 @@ from test_train import OPTIONS
 from tone_corpus import SPEAKERS, TAKES, write_tones
 from transformers import AutoModel, AutoProcessor
 
-import train
 from dataset_scripts.base import CORPORA
 from dataset_scripts.folds import learning_check_indices, split_indices
 from dataset_scripts.ravdess import parse_ravdess_name
-from modeling_tacfn import TacfnConfig, TacfnModel, TacfnProcessor
+from modeling_tacfn import TacfnConfig, TacfnModel, TacfnProcessor, experiment
 from modeling_tacfn.prediction import predict
 from modeling_tacfn.results import make_results, results_table
 from tacfn import main as tacfn
 
 
-CONFIG = Path(train.__file__).parent / "configs" / "learning_check.yaml"
+CONFIG = Path(__file__).parents[1] / "configs" / "learning_check.yaml"
 NUM_CLIPS = 2 * SPEAKERS * TAKES
 NO_SPLIT = {name: value for name, value in OPTIONS.items() if name not in ("num_folds", "validation_speakers")}
 
@@ -59,7 +58,7 @@ def test_everything_that_is_written_says_what_was_scored(command, tmp_path, monk
         save(figure, *arguments, **options)
 
     monkeypatch.setattr(Figure, "savefig", note_titles)
-    train.main(command())
+    experiment.main(command())
     said = capsys.readouterr().out
     assert "(learning check), the clips it was trained on" in said
     assert "says nothing about people" in said
@@ -86,21 +85,21 @@ def test_everything_that_is_written_says_what_was_scored(command, tmp_path, monk
 
 
 def test_the_usual_run_does_not_say_so(command):
-    results = train.main([*command(validation_speakers=0, epochs=1), "--no-learning_check"])
+    results = experiment.main([*command(validation_speakers=0, epochs=1), "--no-learning_check"])
     assert results["protocol"] == "plain"
     assert results["runs"][0]["splits"]["test"] == ["s0"]
     assert "learning check" not in (json.dumps(results) + results_table([results])).lower()
 
 
 def test_resumed_it_stays_a_learning_check(command):
-    whole = train.main(command(epochs=1))
+    whole = experiment.main(command(epochs=1))
     with pytest.raises(SystemExit, match="protocol: 'learning check' → 'plain'"):
-        train.main([*command("--resume", epochs=1), "--no-learning_check"])
-    assert train.main(command("--resume", epochs=1))["runs"] == whole["runs"]
+        experiment.main([*command("--resume", epochs=1), "--no-learning_check"])
+    assert experiment.main(command("--resume", epochs=1))["runs"] == whole["runs"]
 
 
 def test_several_seeds_are_summed_up(command, tmp_path):
-    results = train.main(command("--seeds", 0, 1, epochs=1))
+    results = experiment.main(command("--seeds", 0, 1, epochs=1))
     assert [run["seed"] for run in results["runs"]] == [0, 1]
     assert "| no split, 2 seeds |" in results_table([results])
     alone = json.loads((tmp_path / "run" / "fold_0_seed_1" / "results.json").read_text())
@@ -118,7 +117,7 @@ def test_several_seeds_are_summed_up(command, tmp_path):
 )
 def test_options_that_contradict_it_are_refused(command, tmp_path, capsys, extra, changes, message):
     with pytest.raises(SystemExit):
-        train.main(command(*extra, **changes))
+        experiment.main(command(*extra, **changes))
     error = capsys.readouterr().err
     assert message in error
     assert "leave out" in error
@@ -153,7 +152,7 @@ def test_it_learns_from_real_faces_and_recognises_a_clip_it_has_seen(real_data, 
     # Smaller pictures and fewer epochs than the file says, so that the test takes a minute.
     reduced = ["--epochs", "14", "--video_processor", "{size: {height: 64, width: 64}}", "--report_to", "none"]
     folders = ["--data_dir", str(crops), "--cache_dir", str(tmp_path / "prepared"), "--output_dir", str(run_folder)]
-    results = train.main(["--config", str(CONFIG), *reduced, *folders])
+    results = experiment.main(["--config", str(CONFIG), *reduced, *folders])
     (run,) = results["runs"]
     assert run["clips"]["test"] == 60
     losses = [entry["train_loss"] for entry in run["history"]]

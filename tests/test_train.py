@@ -19,9 +19,8 @@ from author_checkpoints import made_up_weights, resnext_shapes
 from tiny_models import CONFIGS
 from tone_corpus import TAKES, UNITS, Tones, write_tones
 
-import train
 from dataset_scripts.base import CORPORA
-from modeling_tacfn import CfnSrConfig, CfnSrModel, TacfnModel, TacfnProcessor
+from modeling_tacfn import CfnSrConfig, CfnSrModel, TacfnModel, TacfnProcessor, experiment
 from modeling_tacfn import training as training_module
 from modeling_tacfn.prosody import PROSODY_NAMES
 
@@ -117,7 +116,7 @@ def stop_after(monkeypatch, epochs: int):
 
 
 def test_a_run_leaves_a_model_pictures_and_results(command, tmp_path, capsys):
-    results = train.main(command())
+    results = experiment.main(command())
     folder = tmp_path / "run"
     left = {path.name for path in folder.iterdir()}
     assert {"model.safetensors", "config.json", "results.json", "learning_curve.png", "confusion_matrix.png"} <= left
@@ -139,7 +138,7 @@ def test_a_run_leaves_a_model_pictures_and_results(command, tmp_path, capsys):
 
 
 def test_the_saved_model_gives_the_recorded_probabilities(command, shared, tmp_path):
-    train.main(command())
+    experiment.main(command())
     folder = tmp_path / "run"
     model, processor = TacfnModel.from_pretrained(folder).eval(), TacfnProcessor.from_pretrained(folder)
     builder = Tones(data_dir=shared / "corpus", cache_dir=shared / "datasets")
@@ -157,29 +156,29 @@ def test_the_saved_model_gives_the_recorded_probabilities(command, shared, tmp_p
 )
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_a_stopped_run_goes_on_to_the_same_weights(command, tmp_path, monkeypatch, epochs, changes):
-    train.main(command(run="whole", **changes))
+    experiment.main(command(run="whole", **changes))
     with monkeypatch.context() as patch:
         stop_after(patch, epochs)
         with pytest.raises(KeyboardInterrupt):
-            train.main(command(run="stopped", **changes))
+            experiment.main(command(run="stopped", **changes))
     assert not (tmp_path / "stopped" / "model.safetensors").exists()
-    train.main(command("--resume", run="stopped", **changes))
+    experiment.main(command("--resume", run="stopped", **changes))
     assert_same_run(tmp_path / "whole", tmp_path / "stopped")
 
 
 @pytest.mark.parametrize("moment", ["before the new checkpoint takes its place", "before results.json"])
 def test_killed_at_a_bad_moment_nothing_is_lost(command, tmp_path, monkeypatch, moment):
-    train.main(command(run="whole"))
+    experiment.main(command(run="whole"))
     with monkeypatch.context() as patch:
         if moment == "before results.json":
-            real = train.save_json_atomic
+            real = experiment.save_json_atomic
 
             def save_json(path, values):
-                if path.name == train.RUN_RESULTS:
+                if path.name == experiment.RUN_RESULTS:
                     raise KeyboardInterrupt
                 real(path, values)
 
-            patch.setattr(train, "save_json_atomic", save_json)
+            patch.setattr(experiment, "save_json_atomic", save_json)
         else:
             real_rename, seen = os.rename, []
 
@@ -192,31 +191,31 @@ def test_killed_at_a_bad_moment_nothing_is_lost(command, tmp_path, monkeypatch, 
 
             patch.setattr(os, "rename", rename)
         with pytest.raises(KeyboardInterrupt):
-            train.main(command(run="stopped"))
+            experiment.main(command(run="stopped"))
     trained = []
     real_epoch = training_module.train_epoch
     monkeypatch.setattr(training_module, "train_epoch", lambda *given: (trained.append(1), real_epoch(*given))[1])
-    train.main(command("--resume", run="stopped"))
+    experiment.main(command("--resume", run="stopped"))
     assert len(trained) == (0 if moment == "before results.json" else 2)
     assert_same_run(tmp_path / "whole", tmp_path / "stopped")
 
 
 def test_resuming_a_finished_run_trains_nothing(command, tmp_path, monkeypatch):
-    first = train.main(command())
+    first = experiment.main(command())
     monkeypatch.setattr(training_module, "train_epoch", None)
-    assert train.main(command("--resume"))["summary"] == first["summary"]
+    assert experiment.main(command("--resume"))["summary"] == first["summary"]
 
 
 def test_resuming_with_other_options_is_refused(command):
-    train.main(command(epochs=1))
+    experiment.main(command(epochs=1))
     with pytest.raises(SystemExit, match=r"epochs: 1 → 2"):
-        train.main(command("--resume", epochs=2))
+        experiment.main(command("--resume", epochs=2))
 
 
 def test_a_second_run_into_the_same_folder_is_refused(command):
-    train.main(command(epochs=1))
+    experiment.main(command(epochs=1))
     with pytest.raises(SystemExit, match="already holds a run.*--resume"):
-        train.main(command(epochs=1))
+        experiment.main(command(epochs=1))
 
 
 @pytest.mark.parametrize(
@@ -232,8 +231,8 @@ def test_a_second_run_into_the_same_folder_is_refused(command):
 )
 def test_a_mistake_is_named_and_the_folder_stays_free(command, tmp_path, changes, message):
     with pytest.raises((ValueError, SystemExit), match=message):
-        train.main(command(**changes))
-    train.main(command(epochs=1))
+        experiment.main(command(**changes))
+    experiment.main(command(epochs=1))
     assert (tmp_path / "run" / "results.json").exists()
 
 
@@ -250,26 +249,26 @@ def test_a_mistake_is_named_and_the_folder_stays_free(command, tmp_path, changes
 )
 def test_a_wrong_configuration_file_is_refused_before_anything_starts(command, capsys, changes, message):
     with pytest.raises(SystemExit):
-        train.main(command(**changes))
+        experiment.main(command(**changes))
     assert message in capsys.readouterr().err
 
 
 def test_a_command_line_option_wins_over_the_file(command):
-    arguments = train.parse_arguments(command("--epochs", 9, "--model", "{hidden_size: 12}", seeds=3))
+    arguments = experiment.parse_arguments(command("--epochs", 9, "--model", "{hidden_size: 12}", seeds=3))
     assert (arguments.epochs, arguments.seeds) == (9, [3])
     assert arguments.model == NETWORK | {"hidden_size": 12}
 
 
 def test_a_wrong_corpus_folder_is_named(command, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"s1_calm_0\.wav.*does not exist"):
-        train.main(command(data_dir=str(tmp_path / "nowhere")))
+        experiment.main(command(data_dir=str(tmp_path / "nowhere")))
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="found nothing"):
-        train.main(command(data_dir=str(tmp_path / "empty")))
+        experiment.main(command(data_dir=str(tmp_path / "empty")))
 
 
 def test_all_folds_and_two_seeds_test_every_speaker_once_per_seed(command, tmp_path):
-    results = train.main(command("--all_folds", "--seeds", 0, 1, epochs=1))
+    results = experiment.main(command("--all_folds", "--seeds", 0, 1, epochs=1))
     assert len(results["runs"]) == 8
     for seed in (0, 1):
         tested = [name for run in results["runs"] if run["seed"] == seed for name in run["splits"]["test"]]
@@ -284,24 +283,24 @@ def test_all_folds_and_two_seeds_test_every_speaker_once_per_seed(command, tmp_p
 
 
 def test_all_folds_go_on_with_the_fold_that_was_not_finished(command, tmp_path, monkeypatch):
-    train.main(command("--all_folds", run="whole", epochs=1))
+    experiment.main(command("--all_folds", run="whole", epochs=1))
     with monkeypatch.context() as patch:
         stop_after(patch, 3)
         with pytest.raises(KeyboardInterrupt):
-            train.main(command("--all_folds", run="stopped", epochs=1))
-    train.main(command("--all_folds", "--resume", run="stopped", epochs=1))
+            experiment.main(command("--all_folds", run="stopped", epochs=1))
+    experiment.main(command("--all_folds", "--resume", run="stopped", epochs=1))
     for fold in range(4):
         name = f"fold_{fold}_seed_0"
         assert_same_run(tmp_path / "whole" / name, tmp_path / "stopped" / name)
 
 
 def test_early_stopping(command):
-    (run,) = train.main(command(epochs=30, patience=2, learning_rate=1e-9))["runs"]
+    (run,) = experiment.main(command(epochs=30, patience=2, learning_rate=1e-9))["runs"]
     assert len(run["history"]) == run["best_epoch"] + 3 < 30
 
 
 def test_one_modality_alone(command, tmp_path):
-    (run,) = train.main(command("--modalities", "units", epochs=1))["runs"]
+    (run,) = experiment.main(command("--modalities", "units", epochs=1))["runs"]
     assert TacfnModel.from_pretrained(tmp_path / "run").config.feature_sizes == {"units": 5}
     assert "single_modality" not in run
     # The saved processor gives the network what it knows, and nothing else.
@@ -315,7 +314,7 @@ def test_clips_without_the_one_modality_that_is_kept(command, tmp_path):
     corpus = write_tones(tmp_path / "corpus")
     for mute in (corpus / "s0_calm_0.wav", *corpus.glob("s1_*.wav")):
         soundfile.write(mute, np.zeros(8000), 8000)
-    (run,) = train.main(command("--modalities", "audio", epochs=1, batch_size=2, data_dir=str(corpus)))["runs"]
+    (run,) = experiment.main(command("--modalities", "audio", epochs=1, batch_size=2, data_dir=str(corpus)))["runs"]
     tested = {row["clip_id"]: row["probabilities"] for row in run["predictions"]}
     assert tested["s0_calm_0"] == [0.5, 0.5]
     assert tested["s0_calm_1"] != [0.5, 0.5]
@@ -327,7 +326,7 @@ def test_cfn_sr_trains_from_published_video_weights(command, tmp_path, capsys):
     torch.save({"state_dict": start}, tmp_path / "kinetics.pth")
     sizes = {key: list(value) if isinstance(value, tuple) else value for key, value in sizes.items()}
     changes = {"dataset": "bare_tones", "network": "cfn_sr", "model": sizes}
-    train.main(command("--init_video_encoder", tmp_path / "kinetics.pth", **changes))
+    experiment.main(command("--init_video_encoder", tmp_path / "kinetics.pth", **changes))
     assert "Video encoder: " in capsys.readouterr().out
     model = CfnSrModel.from_pretrained(tmp_path / "run")
     # The clips have no pictures, so nothing but the file can have set these.
@@ -335,7 +334,7 @@ def test_cfn_sr_trains_from_published_video_weights(command, tmp_path, capsys):
     wide = changes | {"model": sizes | {"video_stem_channels": 12}}
     wrong = command("--init_video_encoder", tmp_path / "kinetics.pth", run="wide", **wide)
     with pytest.raises(SystemExit, match=r"--init_video_encoder .* instead of \(12, 3, 7, 7, 7\)"):
-        train.main(wrong)
+        experiment.main(wrong)
     assert not (tmp_path / "wide").exists()
 
 
@@ -343,7 +342,7 @@ def test_cfn_sr_trains_from_published_video_weights(command, tmp_path, capsys):
 def test_prosody_is_heard_by_the_saved_processor_too(command, tmp_path, kept):
     network = NETWORK | {"feature_sizes": {"audio": 6, "prosody": len(PROSODY_NAMES), "units": 5}}
     network["static_features"] = ["prosody", "units"]
-    train.main(command("--modalities", *kept, epochs=1, model=network))
+    experiment.main(command("--modalities", *kept, epochs=1, model=network))
     model = TacfnModel.from_pretrained(tmp_path / "run").eval()
     batch = TacfnProcessor.from_pretrained(tmp_path / "run")(audio=SOUND, sampling_rate=8000)
     assert batch["features"].keys() == {"prosody"}
@@ -352,7 +351,7 @@ def test_prosody_is_heard_by_the_saved_processor_too(command, tmp_path, kept):
 
 
 def test_speaker_normalised(command, tmp_path):
-    results = train.main(command("--protocol", "speaker-normalised", epochs=1))
+    results = experiment.main(command("--protocol", "speaker-normalised", epochs=1))
     assert results["protocol"] == "speaker-normalised"
     processor = TacfnProcessor.from_pretrained(tmp_path / "run")
     assert processor.is_speaker_normalized
@@ -362,7 +361,7 @@ def test_speaker_normalised(command, tmp_path):
 
 def test_a_diverging_run_says_what_to_lower(command):
     with pytest.raises(FloatingPointError, match="learning_rate"):
-        train.main(command(learning_rate=1e30, gradient_clip=1e30))
+        experiment.main(command(learning_rate=1e30, gradient_clip=1e30))
 
 
 @pytest.mark.parametrize("what", ["the weights", "taking its place", "a checkpoint"])
@@ -394,18 +393,18 @@ def test_a_full_disk_leaves_nothing_half_written(command, tmp_path, monkeypatch,
 
             patch.setattr(training_module, "save_checkpoint", second_fails)
         with pytest.raises(OSError, match="No space left.*--resume"):
-            train.main(command())
+            experiment.main(command())
     assert not list(folder.glob("model*"))
     assert not (folder / ".model.part").exists()
     assert (folder / "checkpoint").is_dir()
-    train.main(command("--resume"))
-    train.main(command(run="whole"))
+    experiment.main(command("--resume"))
+    experiment.main(command(run="whole"))
     assert_same_run(folder, tmp_path / "whole")
 
 
 def program(tmp_path: Path, arguments: list[str], *start: str, **environment):
     """`train.py` in processes of its own, with the corpus of this file."""
-    root = Path(train.__file__).parent
+    root = Path(__file__).parents[1]
     script = tmp_path / "with_tones.py"
     script.write_text(
         "from dataset_scripts.base import CORPORA\nCORPORA['tones'] = 'tone_corpus:Tones'\n"
