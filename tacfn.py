@@ -13,7 +13,7 @@ from pathlib import Path
 PICTURES = (".png", ".pdf", ".svg")
 SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".opus")
 # The keys of `convert.AUTHORS_NETWORKS`, which cannot be asked before torch is imported.
-CONVERTIBLE = ("cfn_sr",)
+CONVERTIBLE = ("cfn_sr", "avt_ca")
 PREDICT_EXAMPLE = """examples:
   tacfn predict clip.mp4 --model runs/synthetic --plot prediction.png
   tacfn predict clip.webm another.mp4 --model DIR --json
