@@ -13,7 +13,7 @@ from pathlib import Path
 PICTURES = (".png", ".pdf", ".svg")
 SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".opus")
 # The keys of `convert.AUTHORS_NETWORKS`, which cannot be asked before torch is imported.
-CONVERTIBLE = ("cfn_sr",)
+CONVERTIBLE = ("cfn_sr", "avt_ca")
 PROTOCOLS = ("plain", "speaker-normalised")
 COMPARE_EXAMPLE = """examples:
   tacfn compare --config configs/synthetic.yaml --methods audio_only video_only concatenation tacfn --seeds 0

@@ -1,4 +1,4 @@
-"""Audio-visual emotion recognition with TACFN and CFN-SR as Hugging Face models."""
+"""Audio-visual emotion recognition with TACFN, CFN-SR and AVT-CA as Hugging Face models."""
 
 __version__ = "0.1.0"
 
@@ -17,16 +17,18 @@ from transformers import (  # noqa: E402
     AutoProcessor,
 )
 
+from .configuration_avt_ca import AvtCaConfig  # noqa: E402
 from .configuration_cfn_sr import CfnSrConfig  # noqa: E402
 from .configuration_tacfn import TacfnConfig  # noqa: E402
 from .feature_extraction_tacfn import TacfnFeatureExtractor  # noqa: E402
 from .image_processing_tacfn import TacfnImageProcessor  # noqa: E402
+from .modeling_avt_ca import AvtCaModel, AvtCaPreTrainedModel  # noqa: E402
 from .modeling_cfn_sr import CfnSrModel, CfnSrPreTrainedModel  # noqa: E402
 from .modeling_tacfn import TacfnModel, TacfnPreTrainedModel  # noqa: E402
 from .processing_tacfn import TacfnProcessor  # noqa: E402
 
 
-for config_class, model_class in ((TacfnConfig, TacfnModel), (CfnSrConfig, CfnSrModel)):
+for config_class, model_class in ((TacfnConfig, TacfnModel), (CfnSrConfig, CfnSrModel), (AvtCaConfig, AvtCaModel)):
     AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
     for auto_class in (AutoModel, AutoModelForVideoClassification, AutoModelForAudioClassification):
         auto_class.register(config_class, model_class, exist_ok=True)
@@ -38,6 +40,9 @@ for config_class, model_class in ((TacfnConfig, TacfnModel), (CfnSrConfig, CfnSr
     model_class.register_for_auto_class("AutoModel")
 
 __all__ = [
+    "AvtCaConfig",
+    "AvtCaModel",
+    "AvtCaPreTrainedModel",
     "CfnSrConfig",
     "CfnSrModel",
     "CfnSrPreTrainedModel",

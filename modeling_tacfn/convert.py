@@ -16,9 +16,13 @@ import torch
 from torch import nn
 
 from .configuration_av_common import RAVDESS_LABELS
+from .configuration_avt_ca import RELEASED_FIELDS, AvtCaConfig
+from .convert_avt_ca import AVT_CA_PROCESSOR, AVT_CA_RENAMES, EFFICIENTFACE_RENAMES
 from .feature_extraction_tacfn import TacfnFeatureExtractor
 from .files import atomic_folder
 from .image_processing_tacfn import IMAGENET_MEAN, IMAGENET_STD, TacfnImageProcessor
+from .modeling_av_efficientface import EfficientFace
+from .modeling_avt_ca import AvtCaModel
 from .modeling_cfn_sr import CfnSrConfig, CfnSrModel
 from .processing_tacfn import TacfnProcessor
 
@@ -87,6 +91,14 @@ def cfn_sr_processor() -> TacfnProcessor:
     )
 
 
+def avt_ca_processor() -> TacfnProcessor:
+    """What AVT-CA was trained on (its `ravdess.py`): see `AVT_CA_PROCESSOR`."""
+    return TacfnProcessor(
+        TacfnFeatureExtractor(**AVT_CA_PROCESSOR["feature_extractor"]),
+        TacfnImageProcessor(**AVT_CA_PROCESSOR["image_processor"]),
+    )
+
+
 @dataclass(frozen=True)
 class AuthorsNetwork:
     """
@@ -117,6 +129,7 @@ AUTHORS_NETWORKS = {
         ignored=r"\.version$|\.embed_positions\._float_tensor$",
         config={"stem_activation": False},
     ),
+    "avt_ca": AuthorsNetwork(AvtCaConfig, AvtCaModel, AVT_CA_RENAMES, avt_ca_processor, config=RELEASED_FIELDS),
 }
 
 
@@ -159,14 +172,17 @@ def convert_checkpoint(
 
 def load_video_encoder(model: nn.Module, checkpoint: str | os.PathLike) -> int:
     """
-    Put published 3-D ResNeXt weights (Hara's names, as of Kinetics; the classifier is dropped) into a network's video encoder.
+    Put published weights into a network's video encoder; their classifier is dropped.
+
+    A 3-D ResNeXt takes them by Hara's names, as of Kinetics; an EfficientFace by its authors', as of AffectNet. Where AVT-CA's
+    attention and local features come before the stages, as in its paper, those two start anew: they have other sizes there.
 
     Args:
-        model: a network with the 3-D ResNeXt at `model.fusion.video_encoder`.
+        model: a network with an encoder at `model.fusion.video_encoder`.
         checkpoint (`str` or `os.PathLike`): a `.pth` file: a state dict, or a dict that holds one.
 
     Returns:
-        `int`: how many numbers were loaded: all that the encoder learns.
+        `int`: how many of the numbers that the encoder learns were loaded.
 
     Raises:
         ValueError: the network has no such encoder, or the file is of another one; the message says in what.
@@ -177,9 +193,12 @@ def load_video_encoder(model: nn.Module, checkpoint: str | os.PathLike) -> int:
         raise ValueError(
             f"{type(model).__name__} has no video encoder in this form; leave the weights of one ({os.fspath(checkpoint)}) out."
         )
-    state = rename_weights(read_state_dict(checkpoint), RESNEXT, ignored=r"^fc\.")
-    load_weights(encoder, state, checkpoint)
-    return sum(parameter.numel() for parameter in encoder.parameters())
+    renames = EFFICIENTFACE_RENAMES if isinstance(encoder, EfficientFace) else RESNEXT
+    state = rename_weights(read_state_dict(checkpoint), renames, ignored=r"^fc\.")
+    anew = ("attention.", "local.") if getattr(encoder, "is_attention_first", False) else ()
+    state = {name: value for name, value in state.items() if not name.startswith(anew)}
+    load_weights(encoder, state, checkpoint, anew)
+    return sum(value.numel() for name, value in encoder.named_parameters() if not name.startswith(anew))
 
 
 def read_state_dict(path: str | os.PathLike) -> dict[str, torch.Tensor]:
@@ -241,11 +260,16 @@ def rename_weights(state: dict[str, torch.Tensor], renames: Renames, ignored: st
     return renamed
 
 
-def load_weights(module: nn.Module, state: dict[str, torch.Tensor], source: str | os.PathLike) -> None:
-    """Load `state` if it fits exactly; counts of batches and our standardisation may be missing, they are no weights."""
+def load_weights(
+    module: nn.Module, state: dict[str, torch.Tensor], source: str | os.PathLike, anew: tuple[str, ...] = ()
+) -> None:
+    """
+    Load `state` if it fits exactly. Counts of batches and our standardisation may be missing, they are no weights; so may
+    names that begin like those in `anew`.
+    """
     own = module.state_dict()
     optional = re.compile(r"\.num_batches_tracked$|standardize\.(mean|std)$")
-    missing = [name for name in own if name not in state and not optional.search(name)]
+    missing = [name for name in own if name not in state and not name.startswith(anew) and not optional.search(name)]
     unexpected = [name for name in state if name not in own]
     problems = [
         f"{kind} {_listed(names)}" for kind, names in (("lacks", missing), ("has unknown", unexpected)) if names

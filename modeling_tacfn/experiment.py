@@ -124,7 +124,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument(
         "--init_video_encoder",
         metavar="FILE",
-        help="3-D ResNeXt weights, as published for Kinetics, that the video encoder starts from",
+        help="published weights that the video encoder starts from: 3-D ResNeXt (Kinetics), EfficientFace (AffectNet)",
     )
     model.add_argument("--name", help="name of the method in results; the network's if not given")
 

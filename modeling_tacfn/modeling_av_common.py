@@ -75,13 +75,17 @@ def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return (values * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
+def masked_max(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Maximum of `values` `(batch, steps, size)` over real steps; zeros for a clip that has none."""
+    largest = values.masked_fill(~mask.unsqueeze(-1), torch.finfo(values.dtype).min).amax(1)
+    return largest.masked_fill(~mask.any(1, keepdim=True), 0.0)
+
+
 def masked_statistics(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean, maximum and standard deviation over real steps `(batch, 3 * size)`; zeros for a clip that has none."""
-    present = mask.any(1, keepdim=True)
     mean = masked_mean(values, mask)
-    largest = values.masked_fill(~mask.unsqueeze(-1), torch.finfo(values.dtype).min).amax(1)
     spread = (masked_mean((values - mean[:, None]) ** 2, mask) + 1e-4).sqrt()
-    return torch.cat([mean, largest, spread], dim=1).masked_fill(~present, 0.0)
+    return torch.cat([mean, masked_max(values, mask), spread * mask.any(1, keepdim=True)], dim=1)
 
 
 def last_step(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

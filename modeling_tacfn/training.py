@@ -138,7 +138,7 @@ def train_fold(
         settings ([`TrainingSettings`]), augmentation ([`Augmentation`]): how to train.
         folder (`Path`): where the model, the pictures and the checkpoint go; a checkpoint found there is continued.
         fold (`int`), seed (`int`): name the run.
-        init_video_encoder (`str`, *optional*): published 3-D ResNeXt weights that the video encoder starts from.
+        init_video_encoder (`str`, *optional*): published weights (3-D ResNeXt, EfficientFace) that the video encoder starts from.
 
     Returns:
         `dict`: the record of the run, as `results.json` holds it.

@@ -37,6 +37,7 @@ SHARED = {
 NETWORKS = {
     "tacfn": ("Tacfn", {"modeling_av_audio.py", "modeling_av_resnext.py"}),
     "cfn_sr": ("CfnSr", {"modeling_av_audio.py", "modeling_av_resnext.py"}),
+    "avt_ca": ("AvtCa", {"modeling_av_efficientface.py"}),
 }
 OWN = {
     network: {f"configuration_{network}.py", f"modeling_{network}.py"} | encoders
@@ -95,7 +96,7 @@ def contents(folder: Path) -> set[str]:
     return WEIGHTS_AND_SETTINGS | SHARED | OWN[network]
 
 
-@pytest.fixture(params=["audio_video", "features", "cfn_sr_released"])
+@pytest.fixture(params=["audio_video", "features", "cfn_sr_released", "avt_ca"])
 def saved(request, tmp_path):
     """A folder with a model and its processor, and beside it a clip, inputs and what the network says of them."""
     folder, name = tmp_path / "model", request.param

@@ -303,7 +303,7 @@ def test_input_features_are_the_audio_feature():
     assert torch.equal(run(model, batch, input_features=audio, audio_mask=mask).logits, by_name)
 
 
-@pytest.mark.parametrize("name", ["audio_video_both_ways", "features", "cfn_sr_released"])
+@pytest.mark.parametrize("name", ["audio_video_both_ways", "features", "cfn_sr_released", "avt_ca"])
 @pytest.mark.slow
 def test_compiles_to_one_graph(name):
     model, batch = build(name), collate(name, clips_of(name))
@@ -332,7 +332,10 @@ def test_yes_no_labels_and_mixed_labels():
     torch.testing.assert_close(run(one_of, batch, labels=torch.eye(8)[:4]).loss, hard)
 
 
-@pytest.mark.parametrize("name", ["features_input_tokens", "audio_video_own_classifiers", "cfn_sr_own_classifiers"])
+@pytest.mark.parametrize(
+    "name",
+    ["features_input_tokens", "audio_video_own_classifiers", "cfn_sr_own_classifiers", "avt_ca_own_classifiers"],
+)
 def test_each_modality_is_judged_where_it_is_there(name):
     model, batch = build(name), collate(name, clips_of(name))
     labels = torch.tensor([0, 1, 2, 3])

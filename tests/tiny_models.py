@@ -2,7 +2,8 @@
 
 import torch
 
-from modeling_tacfn import CfnSrConfig, CfnSrModel, TacfnConfig, TacfnModel
+from modeling_tacfn import AvtCaConfig, AvtCaModel, CfnSrConfig, CfnSrModel, TacfnConfig, TacfnModel
+from modeling_tacfn.configuration_avt_ca import RELEASED_FIELDS
 from modeling_tacfn.modeling_av_common import Standardize
 
 
@@ -13,6 +14,15 @@ AUDIO_VIDEO = TINY | {
     "video_widths": (8, 8, 16, 16),
     "video_depths": (1, 1, 1, 1),
     "video_cardinality": 4,
+}
+AVT_CA = {
+    "audio_channels": (8, 8, 16, 16),
+    "video_stem_channels": 4,
+    "video_stage_channels": (8, 8),
+    "video_stage_depths": (2, 1),
+    "video_feature_size": 16,
+    "video_attention_size": 3,
+    "video_channels": (12, 12, 8, 16),
 }
 FEATURES = TINY | {
     "feature_sizes": {"audio": 20, "text": 12, "units": 7},
@@ -35,9 +45,15 @@ CONFIGS = {
     "cfn_sr_released": AUDIO_VIDEO | {"stem_activation": False},
     "cfn_sr_mean": AUDIO_VIDEO | {"is_causal": False, "selection_pooling": "mean"},
     "cfn_sr_own_classifiers": AUDIO_VIDEO | {"modality_loss_weight": 0.3},
+    "avt_ca": AVT_CA,
+    "avt_ca_own_classifiers": AVT_CA | {"modality_loss_weight": 0.3, "combination": "concatenation"},
+    "avt_ca_intermediate_only": AVT_CA | {"final_attention": "none", "video_attention": "after_first_stage"},
+    "avt_ca_final_only": AVT_CA | {"intermediate_fusion": False, "pooling": "mean"},
+    # In the released form a modality's own classifier learns only if its loss is asked for.
+    "avt_ca_released": AVT_CA | RELEASED_FIELDS | {"num_attention_heads": 4, "modality_loss_weight": 0.3},
 }
 # A configuration is TACFN's unless its name begins with another network's.
-NETWORKS = {"cfn_sr": (CfnSrConfig, CfnSrModel)}
+NETWORKS = {"cfn_sr": (CfnSrConfig, CfnSrModel), "avt_ca": (AvtCaConfig, AvtCaModel)}
 
 
 def classes(name: str) -> tuple[type, type]:
