@@ -17,6 +17,7 @@ from transformers import (  # noqa: E402
     AutoProcessor,
 )
 
+from .baselines import BaselineConfig, BaselineModel  # noqa: E402
 from .configuration_tacfn import TacfnConfig  # noqa: E402
 from .feature_extraction_tacfn import TacfnFeatureExtractor  # noqa: E402
 from .image_processing_tacfn import TacfnImageProcessor  # noqa: E402
@@ -30,11 +31,20 @@ for auto_class in (AutoModel, AutoModelForVideoClassification, AutoModelForAudio
 AutoFeatureExtractor.register(TacfnConfig, TacfnFeatureExtractor, exist_ok=True)
 AutoImageProcessor.register(TacfnConfig, slow_image_processor_class=TacfnImageProcessor, exist_ok=True)
 AutoProcessor.register(TacfnConfig, TacfnProcessor, exist_ok=True)
+# The methods it is compared with, wherever this package is installed.
+AutoConfig.register("tacfn_baseline", BaselineConfig, exist_ok=True)
+for auto_class in (AutoModel, AutoModelForVideoClassification, AutoModelForAudioClassification):
+    auto_class.register(BaselineConfig, BaselineModel, exist_ok=True)
+AutoFeatureExtractor.register(BaselineConfig, TacfnFeatureExtractor, exist_ok=True)
+AutoImageProcessor.register(BaselineConfig, slow_image_processor_class=TacfnImageProcessor, exist_ok=True)
+AutoProcessor.register(BaselineConfig, TacfnProcessor, exist_ok=True)
 # What a saved folder or repository carries, so that it loads where this package is not installed.
 TacfnConfig.register_for_auto_class()
 TacfnModel.register_for_auto_class("AutoModel")
 
 __all__ = [
+    "BaselineConfig",
+    "BaselineModel",
     "TacfnConfig",
     "TacfnFeatureExtractor",
     "TacfnImageProcessor",
