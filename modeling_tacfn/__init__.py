@@ -17,6 +17,7 @@ from transformers import (  # noqa: E402
     AutoProcessor,
 )
 
+from .baselines import BaselineConfig, BaselineModel  # noqa: E402
 from .configuration_avt_ca import AvtCaConfig  # noqa: E402
 from .configuration_cfn_sr import CfnSrConfig  # noqa: E402
 from .configuration_tacfn import TacfnConfig  # noqa: E402
@@ -28,7 +29,12 @@ from .modeling_tacfn import TacfnModel, TacfnPreTrainedModel  # noqa: E402
 from .processing_tacfn import TacfnProcessor  # noqa: E402
 
 
-for config_class, model_class in ((TacfnConfig, TacfnModel), (CfnSrConfig, CfnSrModel), (AvtCaConfig, AvtCaModel)):
+for config_class, model_class in (
+    (TacfnConfig, TacfnModel),
+    (CfnSrConfig, CfnSrModel),
+    (AvtCaConfig, AvtCaModel),
+    (BaselineConfig, BaselineModel),
+):
     AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
     for auto_class in (AutoModel, AutoModelForVideoClassification, AutoModelForAudioClassification):
         auto_class.register(config_class, model_class, exist_ok=True)
@@ -36,13 +42,16 @@ for config_class, model_class in ((TacfnConfig, TacfnModel), (CfnSrConfig, CfnSr
     AutoImageProcessor.register(config_class, slow_image_processor_class=TacfnImageProcessor, exist_ok=True)
     AutoProcessor.register(config_class, TacfnProcessor, exist_ok=True)
     # What a saved folder or repository carries, so that it loads where this package is not installed.
-    config_class.register_for_auto_class()
-    model_class.register_for_auto_class("AutoModel")
+    if config_class is not BaselineConfig:
+        config_class.register_for_auto_class()
+        model_class.register_for_auto_class("AutoModel")
 
 __all__ = [
     "AvtCaConfig",
     "AvtCaModel",
     "AvtCaPreTrainedModel",
+    "BaselineConfig",
+    "BaselineModel",
     "CfnSrConfig",
     "CfnSrModel",
     "CfnSrPreTrainedModel",

@@ -41,7 +41,7 @@ def sinusoidal_positions(steps: int, size: int, device: torch.device, dtype: tor
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention with the attention function that `config._attn_implementation` names."""
+    """Multi-head attention by the function that `config._attn_implementation` names; to itself, or to a given source."""
 
     def __init__(self, config):
         super().__init__()
@@ -54,12 +54,13 @@ class SelfAttention(nn.Module):
         self.value = nn.Linear(config.hidden_size, config.hidden_size)
         self.output = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden_states, attention_mask=None, **kwargs):
+    def forward(self, hidden_states, attention_mask=None, source=None, **kwargs):
         batch, steps, _ = hidden_states.shape
-        heads = (batch, steps, -1, self.head_size)
+        source = hidden_states if source is None else source
+        heads = (batch, -1, self.query.out_features // self.head_size, self.head_size)
         query = self.query(hidden_states).view(heads).transpose(1, 2)  # (batch, heads, steps, head_size)
-        key = self.key(hidden_states).view(heads).transpose(1, 2)
-        value = self.value(hidden_states).view(heads).transpose(1, 2)
+        key = self.key(source).view(heads).transpose(1, 2)  # (batch, heads, source steps, head_size)
+        value = self.value(source).view(heads).transpose(1, 2)
         attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
         )
@@ -77,7 +78,7 @@ class SelfAttention(nn.Module):
 
 
 class EncoderLayer(GradientCheckpointingLayer):
-    """Self-attention then feed-forward, each after a layer norm and added to its input."""
+    """Attention (to itself, or to a given source) then feed-forward, each after a layer norm and added to its input."""
 
     def __init__(self, config):
         super().__init__()
@@ -89,8 +90,9 @@ class EncoderLayer(GradientCheckpointingLayer):
         self.activation_dropout = nn.Dropout(config.activation_dropout)
         self.dropout = nn.Dropout(config.hidden_dropout)
 
-    def forward(self, hidden_states, attention_mask=None, **kwargs):
-        attended, _ = self.attention(self.attention_norm(hidden_states), attention_mask, **kwargs)
+    def forward(self, hidden_states, attention_mask=None, source=None, **kwargs):
+        source = None if source is None else self.attention_norm(source)
+        attended, _ = self.attention(self.attention_norm(hidden_states), attention_mask, source, **kwargs)
         hidden_states = hidden_states + self.dropout(attended)
         expanded = nn.functional.relu(self.expand(self.feed_forward_norm(hidden_states)))
         return hidden_states + self.dropout(self.contract(self.activation_dropout(expanded)))

@@ -42,6 +42,12 @@ class MfccEncoder(nn.Module):
 
     def forward(self, input_features: torch.Tensor, audio_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the map `(batch, P, channels)` and the number of real steps of each clip `(batch,)`."""
+        return self.after_pooling(*self.before_pooling(input_features, audio_mask))
+
+    def before_pooling(
+        self, input_features: torch.Tensor, audio_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what is pooled, `(batch, channels, steps)`, and its number of real steps `(batch,)`."""
         shortest = self.pool_size + 4
         lengths = audio_mask.sum(1)
         lengths = torch.where(lengths > 0, lengths.clamp(min=shortest), lengths)
@@ -49,9 +55,12 @@ class MfccEncoder(nn.Module):
         hidden = nn.functional.pad(hidden, (0, max(0, shortest - hidden.shape[-1])))
         hidden = self.norm1(nn.functional.relu(self.conv1(hidden)))
         hidden = zero_padding(hidden, (lengths - 2).clamp(min=0))
-        hidden = nn.functional.relu(self.conv2(hidden))
+        return nn.functional.relu(self.conv2(hidden)), (lengths - 4).clamp(min=0)
+
+    def after_pooling(self, hidden: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Go on from what `before_pooling` returned."""
         hidden = self.norm2(nn.functional.max_pool1d(hidden, self.pool_size))
-        lengths = (lengths - 4).clamp(min=0) // self.pool_size
+        lengths = lengths // self.pool_size
         hidden = zero_padding(self.dropout(hidden), lengths)
         hidden = self.norm3(nn.functional.relu(self.conv3(hidden)))
         return zero_padding(hidden, lengths).transpose(1, 2), lengths

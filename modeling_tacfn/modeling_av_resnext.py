@@ -30,6 +30,13 @@ def mask_frames(hidden: torch.Tensor, frame_mask: torch.Tensor | None) -> torch.
     return hidden * frame_mask[:, None, :, None, None].to(hidden.dtype)
 
 
+def none_if_whole(frame_mask: torch.Tensor) -> torch.Tensor | None:
+    """`None` where it is known that no frame is padding, which spares the masking."""
+    # On a GPU the look at the mask would wait for the device, which costs more than the masking.
+    is_cheap = frame_mask.device.type == "cpu" and not torch.compiler.is_compiling()
+    return None if is_cheap and bool(frame_mask.all()) else frame_mask
+
+
 class ResNextBlock(GradientCheckpointingLayer):
     """1x1x1, grouped 3x3x3, 1x1x1 convolutions with a shortcut; gives twice its inner width."""
 
@@ -82,23 +89,37 @@ class ResNext3d(nn.Module):
         self, pixel_values_videos: torch.Tensor, video_mask: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the map and the mask of its time slots `(batch, slots)`; a slot is real if its centre frame is."""
+        return self.last_stage(*self.before_last_stage(pixel_values_videos, video_mask))
+
+    def before_last_stage(
+        self, pixel_values_videos: torch.Tensor, video_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the last stage is given, `(batch, channels, frames, h, w)`, and the mask of its frames."""
         hidden = pixel_values_videos.transpose(1, 2)  # (batch, 3, frames, height, width)
         # oneDNN and cuDNN run 3-D convolutions 1.4 to 1.6 times faster with channels last.
         hidden = hidden.contiguous(memory_format=torch.channels_last_3d)
-        masks = [video_mask]
-        for _ in self.stages:  # the stem's pooling and every stage but the first halve time
-            masks.append(masks[-1][:, ::2])
-        slot_mask = masks[-1]
-        # On a GPU the look at the mask would wait for the device, which costs more than the masking.
-        if video_mask.device.type == "cpu" and not torch.compiler.is_compiling() and bool(video_mask.all()):
-            masks = [None] * len(masks)
-        hidden = self.stem_norm(self.stem(mask_frames(hidden, masks[0])))
-        hidden = self._pool_stem(nn.functional.relu(hidden) if self.stem_activation else hidden, masks[0], masks[1])
-        for index, stage in enumerate(self.stages):
-            for block, layer in enumerate(stage):
-                is_before_stride = index > 0 and block == 0
-                hidden = layer(hidden, masks[index] if is_before_stride else masks[index + 1])
-        return mask_frames(hidden, masks[-1]).permute(0, 2, 3, 4, 1), slot_mask
+        frames, slots = none_if_whole(video_mask), video_mask[:, ::2]
+        hidden = self.stem_norm(self.stem(mask_frames(hidden, frames)))
+        hidden = self._pool_stem(nn.functional.relu(hidden) if self.stem_activation else hidden, frames, slots)
+        mask = slots
+        for index in range(len(self.stages) - 1):
+            hidden, mask = self._run_stage(index, hidden, mask)
+        return hidden, mask
+
+    def last_stage(self, hidden: torch.Tensor, frame_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Go on from what `before_last_stage` returned."""
+        hidden, slot_mask = self._run_stage(len(self.stages) - 1, hidden, frame_mask)
+        return mask_frames(hidden, none_if_whole(slot_mask)).permute(0, 2, 3, 4, 1), slot_mask
+
+    def _run_stage(self, index: int, hidden: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run one stage; every stage but the first halves time in its first block."""
+        frames = none_if_whole(mask)
+        for block, layer in enumerate(self.stages[index]):
+            hidden = layer(hidden, frames)
+            if index > 0 and block == 0:
+                mask = mask[:, ::2]
+                frames = none_if_whole(mask)
+        return hidden, mask
 
     def _pool_stem(self, hidden, frame_mask, slot_mask):
         """Max pooling to which padded frames are what its own padding is: never the maximum."""

@@ -178,8 +178,8 @@ def train_fold(
     schedule = warmup_cosine(optimizer, steps, settings.warmup)
     average = None
     if settings.ema_decay:
-        decay = get_ema_multi_avg_fn(settings.ema_decay)
-        average = AveragedModel(accelerator.unwrap_model(model), multi_avg_fn=decay, use_buffers=True)
+        update = moving_average(settings.ema_decay)
+        average = AveragedModel(accelerator.unwrap_model(model), multi_avg_fn=update, use_buffers=True)
     state.begin(schedule, average)
     if checkpoint := last_checkpoint(folder):
         accelerator.load_state(checkpoint)
@@ -258,6 +258,20 @@ def warmup_cosine(optimizer, steps: int, warmup: float) -> torch.optim.lr_schedu
         return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def moving_average(decay: float):
+    """How averaged weights follow the trained ones; whole numbers, such as indices in a buffer, are taken over as they are."""
+    follow = get_ema_multi_avg_fn(decay)
+
+    @torch.no_grad()
+    def update(averaged: list[torch.Tensor], current: list[torch.Tensor], num_averaged) -> None:
+        if averaged[0].is_floating_point():
+            follow(averaged, current, num_averaged)
+        else:
+            torch._foreach_copy_(averaged, current)
+
+    return update
 
 
 def train_epoch(accelerator, model, loader, optimizer, schedule, average, settings: TrainingSettings) -> float:

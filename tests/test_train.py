@@ -14,13 +14,14 @@ import pytest
 import safetensors.torch
 import soundfile
 import torch
+import transformers
 import yaml
 from author_checkpoints import made_up_weights, resnext_shapes
 from tiny_models import CONFIGS
 from tone_corpus import TAKES, UNITS, Tones, write_tones
 
 from dataset_scripts.base import CORPORA
-from modeling_tacfn import CfnSrConfig, CfnSrModel, TacfnModel, TacfnProcessor, experiment
+from modeling_tacfn import BaselineModel, CfnSrConfig, CfnSrModel, TacfnModel, TacfnProcessor, experiment
 from modeling_tacfn import training as training_module
 from modeling_tacfn.prosody import PROSODY_NAMES
 
@@ -113,6 +114,18 @@ def stop_after(monkeypatch, epochs: int):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(training_module, "save_checkpoint", save_and_stop)
+
+
+@pytest.mark.parametrize("fusion", ["averaging", "mcbp", "msaf"])
+def test_a_baseline_is_trained_and_loads_as_the_network_does(command, tmp_path, fusion):
+    changes = {"network": "tacfn_baseline", "model": NETWORK | {"fusion": fusion, "sketch_size": 32}}
+    experiment.main(command(**changes, epochs=2, ema_decay=0.9))
+    folder = tmp_path / "run"
+    model, processor = (getattr(transformers, name).from_pretrained(folder) for name in ("AutoModel", "AutoProcessor"))
+    assert (type(model), model.config.fusion, type(processor)) == (BaselineModel, fusion, TacfnProcessor)
+    assert model.fusion.standardizers["units"].std.ne(1).any()
+    if fusion == "mcbp":
+        assert model.fusion.mix.sketches["units"].sign.abs().eq(1).all()
 
 
 def test_a_run_leaves_a_model_pictures_and_results(command, tmp_path, capsys):
