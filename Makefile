@@ -2,6 +2,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+# A process per core, each with one thread; a file's tests stay together, since they share what they made.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
@@ -22,10 +24,10 @@ demo: $(BIN)/tacfn ## the main job on the built-in corpus: make it, train, test 
 	BIN=$(abspath $(BIN)) bash examples/first_run.sh
 
 test: $(BIN)/tacfn ## the fast tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: $(BIN)/tacfn ## all tests but those that need a GPU or a browser
-	$(BIN)/python -m pytest -m "not gpu and not browser"
+	$(PYTEST) -m "not gpu and not browser"
 
 check: $(BIN)/tacfn lint test ## what must pass before a commit
 

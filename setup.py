@@ -34,7 +34,14 @@ TRAIN = [
 ]
 SPACE = ["gradio>=6,<7"]
 EXPORT = ["onnx>=1.17,<2", "onnxscript>=0.5,<1", "onnxruntime>=1.20,<2", "openvino>=2025,<2027"]
-DEV = [*TRAIN, "pytest>=8.3,<10", "ruff>=0.9,<1", "transformers-mlinter>=0.1.5,<1", "librosa>=0.11,<1"]
+DEV = [
+    *TRAIN,
+    "pytest>=8.3,<10",
+    "pytest-xdist>=3.6,<4",
+    "ruff>=0.9,<1",
+    "transformers-mlinter>=0.1.5,<1",
+    "librosa>=0.11,<1",
+]
 
 setup(
     name="modeling_tacfn",

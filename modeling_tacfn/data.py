@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,7 @@ def prepare_clips(
 
     Raises:
         MediaError: if no clip at all could be read.
+        RuntimeError: if a worker died, as those of a script without `if __name__ == "__main__":` do.
     """
     folder = Path(cache_dir or DEFAULT_CACHE)
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,8 +123,14 @@ def prepare_clips(
     bar = {"total": len(jobs), "desc": "Preparing clips", "unit": "clip", "disable": not jobs}
     if num_proc > 1 and len(jobs) >= FEWEST_CLIPS_FOR_WORKERS:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(num_proc, context, _start_worker, (processor,)) as pool:
-            problems = list(tqdm(pool.map(_work, jobs, chunksize=4), **bar))
+        try:
+            with ProcessPoolExecutor(num_proc, context, _start_worker, (processor,)) as pool:
+                problems = list(tqdm(pool.map(_work, jobs, chunksize=4), **bar))
+        except BrokenProcessPool as error:
+            raise RuntimeError(
+                "a process that prepares clips died: expected enough memory, and in a script of your own everything under "
+                '`if __name__ == "__main__":`, because processes import the script. num_proc=1 does without them.'
+            ) from error
     else:
         problems = [_prepare_to_disk(*job, processor) for job in tqdm(jobs, **bar)]
     broken = {index: problem for index, problem in zip(missing, problems, strict=True) if problem}

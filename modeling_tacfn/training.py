@@ -217,9 +217,7 @@ def train_fold(
         "num_parameters": network.num_parameters(),
         "best_epoch": state.best_epoch,
         "history": [item | {"best": item["epoch"] == state.best_epoch} for item in state.history],
-        "splits": {
-            side: sorted({corpus["speaker_id"][index] for index in indices}) for side, indices in splits.items()
-        },
+        "splits": {side: sorted({rows[index]["speaker"] for index in indices}) for side, indices in splits.items()},
         "clips": {side: len(indices) for side, indices in splits.items()},
     }
     test_clips = [sample["clip"] for sample in samples["test"]]

@@ -1,5 +1,7 @@
 """Prepared clips on disk, batches of them, and normalisation by speaker."""
 
+import sys
+
 import datasets
 import numpy as np
 import pytest
@@ -57,6 +59,18 @@ def test_clips_are_prepared_once(rows, processor, tmp_path, monkeypatch):
         assert prepare_clips(table(rows), processor, tmp_path / "cache") == (kept, files)
     processor.image_processor.num_frames = 3
     assert not set(prepare_clips(table(rows), processor, tmp_path / "cache")[1]) & set(files)
+
+
+def test_workers_that_die_say_why(rows, processor, tmp_path, monkeypatch):
+    """A worker starts by importing the script; here it ends there."""
+    script = tmp_path / "script.py"
+    script.write_text("raise SystemExit(1)")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(script))
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    monkeypatch.setattr(data_module, "FEWEST_CLIPS_FOR_WORKERS", 1)
+    with pytest.raises(RuntimeError, match="__main__.*num_proc=1"):
+        prepare_clips(table(rows), processor, tmp_path / "cache", num_proc=2)
+    assert not list((tmp_path / "cache").iterdir())
 
 
 def test_a_window_of_a_clip_is_another_clip(rows, processor, tmp_path):
