@@ -8,7 +8,7 @@ from pathlib import Path
 import datasets
 import pytest
 import yaml
-from tone_corpus import UNITS, write_tones
+from tone_corpus import AUDIO_PROCESSOR, NETWORK, write_tones
 
 from dataset_scripts.base import CORPORA
 from modeling_tacfn import comparison, experiment
@@ -26,18 +26,10 @@ from tacfn import main
 
 
 ROOT = Path(__file__).resolve().parents[1]
-NETWORK = {
-    "feature_sizes": {"audio": 6, "units": len(UNITS)},
-    "static_features": ["units"],
-    "hidden_size": 8,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-}
 OPTIONS = {
     "dataset": "tones",
     "model": NETWORK,
-    "audio_processor": {"sampling_rate": 8000, "n_fft": 256, "hop_length": 128, "num_mel_bins": 16, "feature_size": 6},
+    "audio_processor": AUDIO_PROCESSOR,
     "num_folds": 4,
     "validation_speakers": 0,
     "epochs": 2,

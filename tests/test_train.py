@@ -18,7 +18,7 @@ import transformers
 import yaml
 from author_checkpoints import made_up_weights, resnext_shapes
 from tiny_models import CONFIGS
-from tone_corpus import TAKES, UNITS, Tones, write_tones
+from tone_corpus import AUDIO_PROCESSOR, NETWORK, TAKES, UNITS, Tones, write_tones
 
 from dataset_scripts.base import CORPORA
 from modeling_tacfn import BaselineModel, CfnSrConfig, CfnSrModel, TacfnModel, TacfnProcessor, experiment
@@ -26,18 +26,10 @@ from modeling_tacfn import training as training_module
 from modeling_tacfn.prosody import PROSODY_NAMES
 
 
-NETWORK = {
-    "feature_sizes": {"audio": 6, "units": len(UNITS)},
-    "static_features": ["units"],
-    "hidden_size": 8,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-}
 OPTIONS = {
     "dataset": "tones",
     "model": NETWORK,
-    "audio_processor": {"sampling_rate": 8000, "n_fft": 256, "hop_length": 128, "num_mel_bins": 16, "feature_size": 6},
+    "audio_processor": AUDIO_PROCESSOR,
     "num_folds": 4,
     "validation_speakers": 1,
     "epochs": 3,

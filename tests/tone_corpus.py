@@ -14,6 +14,16 @@ from dataset_scripts.base import CorpusScan, EmotionCorpusBuilder
 
 SPEAKERS, TAKES = 4, 3
 UNITS = [f"unit_{index}" for index in range(5)]
+# A network and an audio front end that suit these tones.
+NETWORK = {
+    "feature_sizes": {"audio": 6, "units": len(UNITS)},
+    "static_features": ["units"],
+    "hidden_size": 8,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+}
+AUDIO_PROCESSOR = {"sampling_rate": 8000, "n_fft": 256, "hop_length": 128, "num_mel_bins": 16, "feature_size": 6}
 
 
 class Tones(EmotionCorpusBuilder):
