@@ -64,6 +64,11 @@ class Job:
         return self.folder.with_suffix(".log")
 
 
+def default_methods(model: dict) -> list[str]:
+    """All methods that are defined for these fields of TACFN's configuration: CFN-SR's block needs a video map."""
+    return [name for name in METHODS if not (model.get("feature_sizes") and name == "cfn_sr")]
+
+
 def method_options(method: str, model: dict) -> list[str]:
     """
     What `train.py` needs for a method beside the configuration that all methods share.
@@ -264,7 +269,7 @@ def compare(
     Args:
         shared (`list[str]`): options of `train.py` that hold for all methods, such as `["--config", FILE]`.
         output (`Path`): one folder per method and protocol, and the files of [`write_comparison`].
-        methods (`list[str]`, *optional*): all of `METHODS` if not given.
+        methods (`list[str]`, *optional*): all of `METHODS` that the network's form allows if not given.
         protocols (`list[str]`, *optional*): `["plain"]` if not given.
         folds (`list[int]`, *optional*): all if not given.
         seeds (`list[int]`, *optional*): 0, 1 and 2 if not given.
@@ -277,7 +282,8 @@ def compare(
         ValueError: there is no such method, or no job could be finished.
     """
     seeds = seeds or [0, 1, 2]
-    jobs = plan(methods or list(METHODS), protocols or ["plain"], folds, seeds, shared, output)
+    methods = methods or default_methods(parse_arguments(shared).model)
+    jobs = plan(methods, protocols or ["plain"], folds, seeds, shared, output)
     # Prepared once here, not by every job at its start; and a mistake in the options is said before anything is trained.
     corpus, _, _ = load_inputs(parse_arguments(jobs[0].options))
     arguments = parse_arguments(jobs[0].options)

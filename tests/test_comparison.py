@@ -17,6 +17,7 @@ from modeling_tacfn.comparison import (
     METHODS,
     Job,
     compare,
+    default_methods,
     finished_runs,
     method_options,
     plan,
@@ -72,6 +73,11 @@ def test_every_method_has_options(model):
     options = {name: method_options(name, model) for name in (*METHODS, *ABLATIONS, "tacfn_reinforce_sound")}
     assert options["tacfn"] == []
     assert len({tuple(value) for value in options.values()}) == len(options)
+
+
+def test_what_a_form_does_not_define_is_left_out():
+    assert default_methods(FORMS[0]) == list(METHODS)
+    assert default_methods(FORMS[1]) == [name for name in METHODS if name != "cfn_sr"]
 
 
 def test_sound_and_face_are_told_apart():
