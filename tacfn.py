@@ -14,6 +14,12 @@ PICTURES = (".png", ".pdf", ".svg")
 SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".opus")
 # The keys of `convert.AUTHORS_NETWORKS`, which cannot be asked before torch is imported.
 CONVERTIBLE = ("cfn_sr", "avt_ca")
+ADAPT_EXAMPLE = """example:
+  tacfn adapt ann/*.wav --model DIR --features units=au.csv --output ann.json
+  tacfn predict new.wav --model DIR --features 'units=au.csv#new' --speaker ann.json
+
+The file holds the mean and the spread of what the network measures, nothing of the recordings themselves. It assumes one
+person, recorded as the clips to be judged will be, in mixed moods. Few clips are steadied by what is usual of speakers."""
 PROTOCOLS = ("plain", "speaker-normalised")
 COMPARE_EXAMPLE = """examples:
   tacfn compare --config configs/synthetic.yaml --methods audio_only video_only concatenation tacfn --seeds 0
@@ -36,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tacfn", description="Emotions from sound and face, with TACFN.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_predict(commands)
+    _add_adapt(commands)
     _add_compare(commands)
     info = commands.add_parser(
         "info",
@@ -65,6 +72,27 @@ def _add_convert(commands) -> None:
     convert.add_argument(
         "--labels", nargs="+", metavar="NAME", help="names of the classes, in order; RAVDESS's if not given"
     )
+
+
+def _add_adapt(commands) -> None:
+    adapt = commands.add_parser(
+        "adapt",
+        help="what a speaker-normalised network should know of a person, from his unlabelled clips",
+        epilog=ADAPT_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    adapt.add_argument("clips", type=media, nargs="+", metavar="CLIP", help="clips of one person in various moods")
+    adapt.add_argument("--model", required=True, help="folder of a trained network, or its name on the Hub")
+    adapt.add_argument(
+        "--features",
+        type=feature,
+        action="append",
+        default=[],
+        metavar="NAME=FILE.csv",
+        help="table of a feature, whose clip_id are the clips' file names",
+    )
+    adapt.add_argument("--output", type=Path, required=True, metavar="FILE.json", help="file to make")
+    adapt.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
 
 
 def _add_compare(commands) -> None:
@@ -118,6 +146,7 @@ def _add_predict(commands) -> None:
         help="more clips of the same speaker, for a network trained on speaker-normalised features; all files up to the "
         "next option are taken",
     )
+    predict.add_argument("--speaker", metavar="FILE.json", help="what `tacfn adapt` made of the speaker's clips")
     predict.add_argument(
         "--plot", type=picture, metavar="FILE", help=f"draw the answer ({', '.join(PICTURES)}; one clip only)"
     )
@@ -173,6 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         commands = {
             "predict": cli.predict_clips,
+            "adapt": cli.adapt,
             "compare": cli.compare_methods,
             "convert": cli.convert,
             "info": cli.describe,

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tqdm.auto import tqdm
+
+from .adaptation import save_speaker
 from .convert import convert_checkpoint
 from .prediction import Prediction, load, predict, speaker_statistics
 from .prediction_plot import plot_prediction
@@ -23,7 +26,7 @@ def predict_clips(arguments: argparse.Namespace) -> int:
         _check_writable(arguments.plot)
     with _notes():
         model, processor = load(arguments.model, arguments.device, arguments.trust_remote_code)
-        statistics = speaker_statistics(processor, arguments.speaker_clips)
+        statistics = speaker_statistics(processor, arguments.speaker_clips, arguments.speaker)
     answers = []
     for inputs in arguments.clips:
         (path,) = inputs.values()
@@ -97,6 +100,32 @@ def table(prediction: Prediction, top_k: int | None = None) -> str:
     for name, score in list(prediction.scores.items())[:top_k]:
         lines.append(f"  {name:<12} {100 * score:5.1f} %  {'█' * round(30 * score)}")
     return "\n".join(lines)
+
+
+def adapt(arguments: argparse.Namespace) -> int:
+    """Make a speaker's file of those clips that can be read; 1 if there was one that cannot."""
+    with _notes():
+        processor = load(arguments.model, trust_remote_code=arguments.trust_remote_code)[1]
+    if not processor.is_speaker_normalized:
+        raise ValueError(
+            f"{arguments.model}: expected a speaker-normalised network; this one judges every clip by itself."
+        )
+    clips, num_failed = [], 0
+    for inputs in tqdm(arguments.clips, desc="Reading clips", unit="clip", disable=len(arguments.clips) < 5):
+        (path,) = inputs.values()
+        # A table of many clips names its rows by the clips' file names.
+        features = {name: f"{table}#{Path(path).stem}" for name, table in arguments.features}
+        try:
+            with _notes(path):
+                clips.append(processor.read(**inputs, features=features))
+        except (ValueError, OSError) as error:
+            _say(_of_clip(path, error))
+            num_failed += 1
+    if not clips:
+        raise ValueError("expected at least one clip that can be read, got none.")
+    save_speaker(processor.speaker_statistics(clips), arguments.output, len(clips))
+    print(f"{arguments.output}: made of {len(clips)} clips. Use it: tacfn predict … --speaker {arguments.output}")
+    return int(num_failed > 0)
 
 
 def compare_methods(arguments: argparse.Namespace) -> int:

@@ -113,7 +113,8 @@ def prepare_clips(
     folder.mkdir(parents=True, exist_ok=True)
     settings = processor.to_dict()
     # These take place after the cache.
-    settings.pop("is_speaker_normalized")
+    for name in ("is_speaker_normalized", "speaker_prior"):
+        settings.pop(name)
     settings["image_processor"].pop("do_flip_channel_order")
     settings = json.dumps(settings, sort_keys=True, default=str)
     rows = rows.to_list()

@@ -24,6 +24,7 @@ from transformers import AutoModel
 from dataset_scripts.base import CORPORA, corpus_builder, load_corpus
 from dataset_scripts.folds import corpus_folds, learning_check_indices, speaker_folds, split_indices
 
+from .adaptation import speaker_prior
 from .augmentation import Augmentation
 from .convert import load_video_encoder
 from .data import load_clips, normalize_by_speaker, prepare_clips
@@ -206,13 +207,11 @@ def build_processor(arguments: argparse.Namespace) -> TacfnProcessor:
 
 
 def load_inputs(arguments: argparse.Namespace):
-    """The corpus (its readable rows), the prepared clips with the inputs that are kept, and the processor to save."""
+    """The corpus (its readable rows), the prepared clips with the inputs that are kept, not normalised, and the processor."""
     corpus = load_corpus(arguments.dataset, data_dir=arguments.data_dir, **arguments.corpus)
     processor = build_processor(arguments)
     kept, files = prepare_clips(corpus, processor, arguments.cache_dir, arguments.num_proc)
     corpus, clips = corpus.select(kept), load_clips(files)
-    if arguments.protocol == "speaker-normalised":
-        clips = normalize_by_speaker(clips, corpus["speaker_id"][:])
     choose_modalities(clips, processor, arguments)
     return corpus, clips, processor
 
@@ -313,7 +312,10 @@ def main(argv: list[str] | None = None) -> dict:
         accelerator.init_trackers("log")
 
     with accelerator.main_process_first():
-        corpus, clips, processor = load_inputs(arguments)
+        corpus, raw_clips, processor = load_inputs(arguments)
+    speakers = corpus["speaker_id"][:]
+    is_normalized = arguments.protocol == "speaker-normalised"
+    clips = normalize_by_speaker(raw_clips, speakers) if is_normalized else raw_clips
     config = network_config(arguments.network, arguments.model, corpus.features["label"].names)
     augmentation = Augmentation.from_dict(arguments.augmentation)
     training = TrainingSettings(
@@ -330,6 +332,9 @@ def main(argv: list[str] | None = None) -> dict:
     for (fold, seed), splits in splits_of.items():
         run_folder = folder / f"fold_{fold}_seed_{seed}" if len(splits_of) > 1 else folder
         finished = run_folder / RUN_RESULTS
+        if is_normalized:
+            rows = splits["train"]
+            processor.speaker_prior = speaker_prior([raw_clips[row] for row in rows], [speakers[row] for row in rows])
         if finished.exists():
             runs += load_results(finished)["runs"]
         else:

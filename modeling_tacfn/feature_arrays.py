@@ -34,6 +34,42 @@ def known_statistics(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean.astype(np.float32), np.sqrt(variance).astype(np.float32)
 
 
+def speaker_estimate(clips: list[np.ndarray], prior: dict | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Mean and standard deviation of one feature of one speaker, from some of his clips.
+
+    With a prior, a few clips do not decide alone: `n` clips count as `n`, what is usual of other speakers as so many clips
+    as make the estimate best on average (empirical Bayes). Without any clip it is what is usual.
+
+    Args:
+        clips (`list[np.ndarray]`): the feature in each clip, of shape `(num_steps, size)` or `(size,)`; NaN where missing.
+        prior (`dict`, *optional*): `mean`, `std`, and how many clips they are worth, `mean_clips` and `std_clips`, each
+            of `size` numbers, as `adaptation.speaker_prior` makes it.
+
+    Returns:
+        `tuple[np.ndarray, np.ndarray]`: both of shape `(size,)`, float32.
+
+    Raises:
+        ValueError: neither a clip nor a prior.
+    """
+    if not clips and prior is None:
+        raise ValueError("expected clips of the speaker, or a processor with a `speaker_prior`, got neither.")
+    if prior is None:
+        mean, std = known_statistics(np.concatenate([np.atleast_2d(clip) for clip in clips]))
+        return mean, np.where(std > 1e-6, std, np.float32(1))
+    usual_mean, usual_std, mean_clips, std_clips = (
+        np.asarray(prior[key], np.float64) for key in ("mean", "std", "mean_clips", "std_clips")
+    )
+    if not clips:
+        return usual_mean.astype(np.float32), usual_std.astype(np.float32)
+    count = sum(np.isfinite(np.atleast_2d(clip)).any(axis=0).astype(np.float64) for clip in clips)
+    rows = np.concatenate([np.atleast_2d(clip) for clip in clips]).astype(np.float64)
+    mean = (count * known_statistics(rows)[0] + mean_clips * usual_mean) / (count + mean_clips)
+    squares = known_statistics((rows - mean) ** 2)[0]
+    variance = (count * squares + std_clips * usual_std**2) / (count + std_clips)
+    return mean.astype(np.float32), np.sqrt(np.maximum(variance, 1e-12)).astype(np.float32)
+
+
 def mean_of_known(rows: np.ndarray) -> np.ndarray:
     """Mean of every column over the rows in which it is known, of shape `(size,)`; NaN if it never is."""
     return np.where(np.isfinite(rows).any(axis=0), known_statistics(rows)[0], np.nan).astype(np.float32)
@@ -85,9 +121,9 @@ def normalize_batch(data: dict, statistics: dict) -> None:
     def scaled(name, values, mask):
         if name not in statistics:
             raise ValueError(f"expected statistics of {name!r} for this speaker, got those of {sorted(statistics)}.")
-        mean, std = statistics[name]
+        mean, std = (np.asarray(numbers, np.float32) for numbers in statistics[name])
         if isinstance(values, torch.Tensor):
-            mean, std = (torch.as_tensor(numbers, device=values.device) for numbers in (mean, std))
+            mean, std = (torch.from_numpy(numbers).to(values.device) for numbers in (mean, std))
         return (values - mean) / std * (mask if mask.ndim == values.ndim else mask[..., None])
 
     if "input_features" in data:
@@ -96,4 +132,4 @@ def normalize_batch(data: dict, statistics: dict) -> None:
         data["features"][name] = scaled(name, values, data["feature_masks"][name])
 
 
-__all__ = ["known_statistics", "mean_of_known", "normalize_batch", "pad_feature"]
+__all__ = ["known_statistics", "mean_of_known", "normalize_batch", "pad_feature", "speaker_estimate"]

@@ -14,6 +14,7 @@ from transformers import AutoModel, AutoProcessor
 from transformers.utils import logging
 from transformers.utils.logging import disable_progress_bar
 
+from .adaptation import load_speaker
 from .processing_tacfn import ClipInputs
 
 
@@ -151,28 +152,36 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0].rstrip(".")
 
 
-def speaker_statistics(processor, clips: list[dict] | None) -> dict | None:
+def speaker_statistics(processor, clips: list[dict] | None, speaker: str | os.PathLike | None = None) -> dict | None:
     """
     What a network trained on speaker-normalised features has to know of the speaker; `None` for any other network.
 
     Args:
         processor: from [`load`].
         clips (`list[dict]`): arguments of `processor.read` for clips of the speaker, without labels.
+        speaker (`str` or `Path`, *optional*): instead of clips, the file that `tacfn adapt` made of them.
 
     Raises:
         MediaError: one of the clips cannot be read.
-        ValueError: the network needs clips, and there is none.
+        ValueError: the file is no speaker's or another network's, or the network needs clips, and there is none.
     """
     if not processor.is_speaker_normalized:
-        if clips:
-            logger.warning("This network is not speaker-normalised: the speaker's other clips are not used.")
+        if clips or speaker:
+            logger.warning("This network is not speaker-normalised: what is known of the speaker is not used.")
         return None
-    if not clips:
+    if speaker is not None:
+        return load_speaker(speaker, processor)
+    if not clips and not processor.speaker_prior:
         raise ValueError(
             "this network was trained on features centred and scaled by each speaker's own clips: expected several clips "
             "of the same speaker, got none. Give them, without labels, as `speaker_clips` (`--speaker_clips` of the command)."
         )
-    return processor.speaker_statistics([processor.read(**arguments) for arguments in clips])
+    if not clips:
+        logger.warning(
+            "Nothing is known of the speaker, so he is taken for an average one. Clips of him, without labels, make the answer "
+            "better: `speaker_clips`, or `tacfn adapt` once for all."
+        )
+    return processor.speaker_statistics([processor.read(**arguments) for arguments in clips or []])
 
 
 @torch.inference_mode()

@@ -21,7 +21,7 @@ import torch
 from transformers import BatchFeature, ProcessorMixin
 from transformers.utils import logging
 
-from .feature_arrays import known_statistics, mean_of_known, normalize_batch, pad_feature
+from .feature_arrays import mean_of_known, normalize_batch, pad_feature, speaker_estimate
 from .feature_extraction_tacfn import TacfnFeatureExtractor
 from .feature_tables import read_table
 from .image_processing_tacfn import TacfnImageProcessor
@@ -103,7 +103,9 @@ class TacfnProcessor(ProcessorMixin):
         do_video (`bool`, *optional*, defaults to `True`): `False` for a network that takes no pictures: of a video file
             only the sound is read.
         is_speaker_normalized (`bool`, *optional*, defaults to `False`): the network was trained on features centred and
-            scaled by each speaker's own clips, and needs `speaker_statistics` with every call.
+            scaled by each speaker's own clips, and takes `speaker_statistics` with every call.
+        speaker_prior (`dict[str, dict]`, *optional*): what is usual of speakers, by feature, as training found it: stands in
+            for `speaker_statistics` that are not given, and steadies those of few clips.
 
     Example:
 
@@ -131,6 +133,7 @@ class TacfnProcessor(ProcessorMixin):
         do_prosody: bool = False,
         do_video: bool = True,
         is_speaker_normalized: bool = False,
+        speaker_prior: dict[str, dict[str, list[float]]] | None = None,
     ):
         super().__init__(feature_extractor or TacfnFeatureExtractor(), image_processor or TacfnImageProcessor())
         self.feature_columns = {name: list(columns) for name, columns in (feature_columns or {}).items()}
@@ -143,6 +146,7 @@ class TacfnProcessor(ProcessorMixin):
             self.static_features = list(dict.fromkeys([*self.static_features, "prosody"]))
         self.do_video = do_video
         self.is_speaker_normalized = is_speaker_normalized
+        self.speaker_prior = speaker_prior
 
     @property
     def model_input_names(self) -> list[str]:
@@ -279,20 +283,21 @@ class TacfnProcessor(ProcessorMixin):
         Mean and standard deviation of every feature over clips of one speaker; no labels are needed.
 
         Args:
-            clips (`list[ClipInputs]`): clips of the speaker, several of them in different moods, as `read` gave them.
+            clips (`list[ClipInputs]`): clips of the speaker, several of them in different moods, as `read` gave them. With
+                a `speaker_prior` there may be few, or none.
 
         Returns:
             `dict[str, tuple[np.ndarray, np.ndarray]]`: for `audio` and each named feature, both of shape `(dim,)`.
         """
-        values: dict[str, list[np.ndarray]] = {}
+        prior = self.speaker_prior or {}
+        values: dict[str, list[np.ndarray]] = {name: [] for name in prior}
         for clip in clips:
             if self.do_audio and clip.has_sound:
                 sound = self.feature_extractor(clip.waveform, clip.sampling_rate, return_tensors="np")
                 values.setdefault("audio", []).append(sound["input_features"][0])
             for name, rows in clip.features.items():
-                values.setdefault(name, []).append(np.atleast_2d(rows))
-        pairs = {name: known_statistics(np.concatenate(rows)) for name, rows in values.items()}
-        return {name: (mean, np.where(std > 1e-6, std, np.float32(1))) for name, (mean, std) in pairs.items()}
+                values.setdefault(name, []).append(rows)
+        return {name: speaker_estimate(rows, prior.get(name)) for name, rows in values.items()}
 
     def batch(
         self,
@@ -315,7 +320,9 @@ class TacfnProcessor(ProcessorMixin):
         """
         if not clips:
             raise ValueError("expected at least one clip to batch, got an empty list.")
-        if self.is_speaker_normalized and speaker_statistics is None:
+        if self.is_speaker_normalized and speaker_statistics is None and self.speaker_prior:
+            speaker_statistics = self.speaker_statistics([])
+        elif self.is_speaker_normalized and speaker_statistics is None:
             raise ValueError(
                 "this network was trained on features centred and scaled by each speaker's own clips: expected "
                 "`speaker_statistics`. Make them of several clips of the speaker with `processor.speaker_statistics`."

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import build
 
 from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor
-from tacfn import PREDICT_EXAMPLE, build_parser, main
+from tacfn import ADAPT_EXAMPLE, COMPARE_EXAMPLE, PREDICT_EXAMPLE, build_parser, main
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -326,9 +326,9 @@ def test_usage_puts_the_clips_first(capsys):
 
 
 def test_examples_of_the_help_are_understood():
-    text = PREDICT_EXAMPLE.replace("\\\n", " ")
+    text = (PREDICT_EXAMPLE + COMPARE_EXAMPLE + ADAPT_EXAMPLE).replace("\\\n", " ")
     lines = [line.strip() for line in text.splitlines() if line.strip().startswith("tacfn ")]
-    assert len(lines) == 4
+    assert len(lines) == 9
     parsed = [build_parser().parse_args(shlex.split(line)[1:]) for line in lines]
     assert parsed[1].clips == [{"video": "clip.webm"}, {"video": "another.mp4"}]
     assert parsed[3].clips == [{"audio": "speech.wav"}]

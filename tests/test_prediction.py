@@ -51,7 +51,7 @@ def test_a_speaker_normalised_network_asks_for_speaker_clips(network):
 def test_speaker_clips_that_are_of_no_use_are_said_to_be(network, caplog):
     plain = processor(is_speaker_normalized=False)
     answer = predict(network, plain, speaker_clips=[spoken(1)], **spoken(0))
-    assert "the speaker's other clips are not used" in caplog.text
+    assert "what is known of the speaker is not used" in caplog.text
     assert answer.scores == predict(network, plain, **spoken(0)).scores
 
 

@@ -360,8 +360,9 @@ def test_speaker_normalised(command, tmp_path):
     assert results["protocol"] == "speaker-normalised"
     processor = TacfnProcessor.from_pretrained(tmp_path / "run")
     assert processor.is_speaker_normalized
-    with pytest.raises(ValueError, match="speaker_statistics"):
-        processor(audio=SOUND, sampling_rate=8000)
+    assert {name: len(usual["mean"]) for name, usual in processor.speaker_prior.items()} == {"audio": 6, "units": 5}
+    batch = processor(audio=SOUND, features={"units": np.ones(5, np.float32)}, sampling_rate=8000)
+    assert TacfnModel.from_pretrained(tmp_path / "run").eval()(**batch).logits.isfinite().all()
 
 
 def test_a_diverging_run_says_what_to_lower(command):
