@@ -288,9 +288,8 @@ def _format_difference(paired: Mapping[str, Any] | None) -> str:
         return "–"
     test = paired["war"]
     low, high = test["interval_95"]
-    return f"{100 * test['difference']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}], p = {test['p_value']:.3f}".replace(
-        "-", "−"
-    )
+    p_value = "p < 0.001" if test["p_value"] < 0.001 else f"p = {test['p_value']:.3f}"
+    return f"{100 * test['difference']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}], {p_value}".replace("-", "−")
 
 
 def _count(number: int, noun: str) -> str:
