@@ -38,7 +38,7 @@ class TrainingSettings:
     """How a network is trained; each field is an option of `train.py`."""
 
     epochs: int = _setting(70, "most passes over the training clips")
-    patience: int = _setting(20, "stop after so many epochs without a better UAR on the validation speakers")
+    patience: int = _setting(20, "stop after so many epochs without a better UAR (of equals, a lower loss) on the validation speakers")
     batch_size: int = _setting(16, "clips per step, over all processes")
     learning_rate: float = _setting(1e-3, "highest learning rate")
     weight_decay: float = _setting(0.01, "AdamW's, on matrices only")
@@ -200,7 +200,7 @@ def train_fold(
             entry |= validation_scores(probabilities, truth, settings.label_smoothing)
         entry |= {"learning_rate": schedule.get_last_lr()[0], "seconds": time.perf_counter() - started}
         # Without validation speakers the number of epochs was chosen before, and the last one counts.
-        if all(entry.get("validation_uar", 1) > item.get("validation_uar", 0) for item in state.history):
+        if not samples["validation"] or all(judgement(entry) > judgement(item) for item in state.history):
             state.best_epoch = epoch
             weights = accelerator.unwrap_model(judged).state_dict()
             state.best_weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
@@ -355,6 +355,11 @@ def validation_scores(probabilities, labels, smoothing: float) -> dict[str, floa
         "validation_war": float(war(confusion)),
         "validation_uar": float(uar(confusion)),
     }
+
+
+def judgement(entry: dict) -> tuple[float, float]:
+    """What makes an epoch better than another: its UAR; of equal ones, as a few speakers often give, the lower loss."""
+    return entry["validation_uar"], -round(entry["validation_loss"], 4)
 
 
 def score_test_speakers(accelerator, network, loader, clips: list[dict], corpus) -> dict:

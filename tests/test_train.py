@@ -304,6 +304,11 @@ def test_early_stopping(command):
     assert len(run["history"]) == run["best_epoch"] + 3 < 30
 
 
+def test_of_equally_good_epochs_the_surest_is_kept():
+    epochs = [{"validation_uar": uar, "validation_loss": loss} for uar, loss in ((0.9, 0.2), (1.0, 0.5), (1.0, 0.4))]
+    assert sorted(epochs[::-1], key=training_module.judgement) == epochs
+
+
 def test_one_modality_alone(command, tmp_path):
     (run,) = experiment.main(command("--modalities", "units", epochs=1))["runs"]
     assert TacfnModel.from_pretrained(tmp_path / "run").config.feature_sizes == {"units": 5}
