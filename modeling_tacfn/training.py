@@ -38,7 +38,7 @@ class TrainingSettings:
     """How a network is trained; each field is an option of `train.py`."""
 
     epochs: int = _setting(70, "most passes over the training clips")
-    patience: int = _setting(20, "stop after so many epochs without a better UAR (of equals, a lower loss) on the validation speakers")
+    patience: int = _setting(20, "stop after so many epochs without a better validation UAR (of equals, a lower loss)")
     batch_size: int = _setting(16, "clips per step, over all processes")
     learning_rate: float = _setting(1e-3, "highest learning rate")
     weight_decay: float = _setting(0.01, "AdamW's, on matrices only")
