@@ -65,8 +65,8 @@ def test_workers_that_die_say_why(rows, processor, tmp_path, monkeypatch):
     """A worker starts by importing the script; here it ends there."""
     script = tmp_path / "script.py"
     script.write_text("raise SystemExit(1)")
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(script))
-    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(script), raising=False)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None, raising=False)
     monkeypatch.setattr(data_module, "FEWEST_CLIPS_FOR_WORKERS", 1)
     with pytest.raises(RuntimeError, match="__main__.*num_proc=1"):
         prepare_clips(table(rows), processor, tmp_path / "cache", num_proc=2)
