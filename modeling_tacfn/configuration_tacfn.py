@@ -54,6 +54,9 @@ class TacfnConfig(AudioVideoConfig):
         feature_sizes (`dict[str, int]`, *optional*):
             Feature form: size of each named feature, e.g. `{"text": 300, "audio": 74, "vision": 35}`. Empty selects the
             audio-video form. The feature named `audio` may also be passed to the model as `input_features`.
+        feature_order (`tuple[str, ...]`, *optional*):
+            Feature form: the names in the order in which the classifier sees them. Defaults to the order of `feature_sizes`,
+            which a saved file loses, because the library sorts its keys.
         static_features (`tuple[str, ...]`, *optional*, defaults to `()`):
             Feature form: names whose input is one vector per clip (such as the mean of OpenFace's action units). Each of
             its numbers becomes a token, so that selection and weights act over units.
@@ -136,6 +139,7 @@ class TacfnConfig(AudioVideoConfig):
     video_cardinality: int = 32
 
     feature_sizes: dict[str, int] | None = None
+    feature_order: list[str] | tuple[str, ...] | None = None
     static_features: list[str] | tuple[str, ...] = ()
     feature_limit: float | None = None
     spectrogram_features: list[str] | tuple[str, ...] = ()
@@ -165,6 +169,8 @@ class TacfnConfig(AudioVideoConfig):
 
     def __post_init__(self, **kwargs):
         self.feature_sizes = dict(self.feature_sizes or {})
+        if self.feature_order is None:
+            self.feature_order = tuple(self.feature_sizes)
         if self.intermediate_size is None:
             self.intermediate_size = 4 * self.hidden_size
         if self.reinforced is None:
@@ -176,10 +182,15 @@ class TacfnConfig(AudioVideoConfig):
     @property
     def modalities(self) -> tuple[str, ...]:
         """`tuple[str, ...]`: names of the inputs, in the order in which the classifier sees them."""
-        return tuple(self.feature_sizes) if self.feature_sizes else ("video", "audio")
+        return tuple(self.feature_order) if self.feature_sizes else ("video", "audio")
 
     def validate_architecture(self):
         check_attention_heads(self)
+        if sorted(self.feature_order) != sorted(self.feature_sizes):
+            raise ValueError(
+                f"`feature_order` must name each of the features {list(self.feature_sizes)} once, got {list(self.feature_order)}; "
+                "leave it out to take their order."
+            )
         for field in ("reinforced", "encoded_targets", "static_features", "spectrogram_features"):
             unknown = sorted(set(getattr(self, field) or ()) - set(self.modalities))
             if unknown:

@@ -233,7 +233,7 @@ def choose_modalities(clips: list[dict], processor: TacfnProcessor, arguments: a
         kept = [name for name in sizes if name in arguments.modalities]
         arguments.model["feature_sizes"] = {name: sizes[name] for name in kept}
         processor.do_audio, processor.do_prosody = "audio" in kept, "prosody" in kept
-        for field in ("static_features", "spectrogram_features", "reinforced", "encoded_targets"):
+        for field in ("feature_order", "static_features", "spectrogram_features", "reinforced", "encoded_targets"):
             if arguments.model.get(field) is not None:
                 arguments.model[field] = [name for name in arguments.model[field] if name in kept]
 

@@ -386,7 +386,7 @@ class TacfnModel(TacfnPreTrainedModel):
                 raise ValueError(f"Feature `{name}` must be {shape}, got {tuple(values.shape)}.")
             if masks.get(name) is None:
                 masks[name] = torch.ones_like(values, dtype=torch.bool) if rank == 2 else full_mask(values)
-        order = [name for name in sizes if name in features]
+        order = [name for name in self.config.modalities if name in features]
         return {name: features[name] for name in order}, {name: masks[name].bool() for name in order}
 
 

@@ -38,7 +38,8 @@ def test_round_trip_of_cfn_sr(fields, tmp_path):
         {},
         {"num_labels": 2},
         {"id2label": {0: "no", 1: "yes"}},
-        {"feature_sizes": {"audio": 64, "units": 35}, "static_features": ["units"], "reinforced": []},
+        {"feature_sizes": {"units": 35, "audio": 64}, "static_features": ["units"], "reinforced": []},
+        {"feature_sizes": {"b": 1, "c": 2, "a": 3}, "feature_order": ["c", "a", "b"]},
     ],
 )
 def test_round_trip(fields, tmp_path):
@@ -63,6 +64,7 @@ def test_round_trip(fields, tmp_path):
         ({"video_depths": [1, 1]}, "one entry per stage"),
         ({"video_widths": [100, 256, 512, 1024]}, "multiples of `video_cardinality`"),
         ({"encoded_targets": ["video"]}, "feature form"),
+        ({"feature_sizes": {"a": 3, "b": 4}, "feature_order": ["a"]}, "each of the features"),
         ({"feature_sizes": {"a": 3}, "static_features": ["a"], "spectrogram_features": ["a"]}, "keep one"),
     ],
 )

@@ -73,7 +73,7 @@ def command(shared, tmp_path):
     def make(*extra, run="run", **changes):
         options = OPTIONS | {"data_dir": str(shared / "corpus"), "cache_dir": str(shared / "prepared")} | changes
         config = tmp_path / f"{run}.yaml"
-        config.write_text(yaml.safe_dump(options))
+        config.write_text(yaml.safe_dump(options, sort_keys=False))
         return ["--config", str(config), "--output_dir", str(tmp_path / run), *map(str, extra)]
 
     return make

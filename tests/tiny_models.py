@@ -25,7 +25,7 @@ AVT_CA = {
     "video_channels": (12, 12, 8, 16),
 }
 FEATURES = TINY | {
-    "feature_sizes": {"audio": 20, "text": 12, "units": 7},
+    "feature_sizes": {"units": 7, "text": 12, "audio": 20},  # saved files sort their keys
     "static_features": ("units",),
     "spectrogram_features": ("audio",),
     "spectrogram_channels": (4, 8),

@@ -16,7 +16,7 @@ SPEAKERS, TAKES = 4, 3
 UNITS = [f"unit_{index}" for index in range(5)]
 # A network and an audio front end that suit these tones.
 NETWORK = {
-    "feature_sizes": {"audio": 6, "units": len(UNITS)},
+    "feature_sizes": {"units": len(UNITS), "audio": 6},  # saved files sort their keys
     "static_features": ["units"],
     "hidden_size": 8,
     "num_hidden_layers": 1,
