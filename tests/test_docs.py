@@ -46,6 +46,17 @@ def test_figures_of_the_learning_check_are_those_of_its_results():
     assert f"angry with {100 * rows['01-01-05-01-01-01-05']['probabilities'][angry]:.1f} %" in text
 
 
+def test_the_adaptation_table_is_the_committed_curve():
+    stored = json.loads((ROOT / "docs" / "results" / "adaptation" / "adaptation.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "adaptation.md").read_text(encoding="utf-8")
+    for method in stored["methods"]:
+        cells = [method["name"]]
+        for point in method["curve"]:
+            low, high = point["war"]["interval_95"]
+            cells.append(f"{100 * point['war']['pooled']:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
+        assert f"| {' | '.join(cells)} |" in page
+
+
 def test_files_that_the_readme_names_exist():
     named = re.findall(r"\]\((?!https?://)([^)#]+)\)", README) + re.findall(r"(configs/\S+\.yaml)", README)
     assert named
