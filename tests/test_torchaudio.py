@@ -164,6 +164,7 @@ def test_package_before_transformers(tmp_path):
     run("import modeling_tacfn\n" + USES, tmp_path, ROOT)
 
 
+@pytest.mark.slow
 def test_transformers_before_package(tmp_path):
     script = """
 import transformers

@@ -287,6 +287,7 @@ def test_all_folds_and_two_seeds_test_every_speaker_once_per_seed(command, tmp_p
     assert json.loads((tmp_path / "run" / "results.json").read_text())["summary"]["seeds"] == [0, 1]
 
 
+@pytest.mark.slow
 def test_all_folds_go_on_with_the_fold_that_was_not_finished(command, tmp_path, monkeypatch):
     experiment.main(command("--all_folds", run="whole", epochs=1))
     with monkeypatch.context() as patch:
