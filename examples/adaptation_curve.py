@@ -21,7 +21,7 @@ from transformers import AutoModel
 
 from modeling_tacfn.adaptation import speaker_prior
 from modeling_tacfn.aggregation import summarize
-from modeling_tacfn.data import ClipCollator
+from modeling_tacfn.data import ClipCollator, modality_of
 from modeling_tacfn.experiment import load_inputs, parse_arguments
 from modeling_tacfn.feature_arrays import speaker_estimate
 from modeling_tacfn.files import atomic_path
@@ -83,7 +83,7 @@ def adapted_clips(clips, tested, speakers, prior, count: int, draw) -> dict[int,
         arrays = sorted({array for row in own for array in clips[row]})
         estimates = {
             array: speaker_estimate(
-                [clips[row][array] for row in known if array in clips[row]], prior[array_name(array)]
+                [clips[row][array] for row in known if array in clips[row]], prior[modality_of(array)]
             )
             for array in arrays
         }
@@ -93,10 +93,6 @@ def adapted_clips(clips, tested, speakers, prior, count: int, draw) -> dict[int,
                 for array, values in clips[row].items()
             }
     return {row: adapted[row] for row in tested}
-
-
-def array_name(array: str) -> str:
-    return "audio" if array == "input_features" else array.removeprefix("feature/")
 
 
 def draw_curves(methods: list[dict], path: Path) -> None:

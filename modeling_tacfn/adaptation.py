@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .feature_arrays import known_statistics
+from .data import modality_of
+from .feature_arrays import known_statistics, mean_of_known
 from .files import save_json_atomic
 
 
@@ -44,9 +45,8 @@ def speaker_prior(clips: Sequence[Mapping[str, np.ndarray]], speakers: Sequence[
     for clip, speaker in zip(clips, speakers, strict=True):
         members.setdefault(speaker, []).append(clip)
     arrays = sorted({array for clip in clips for array in clip if array != "crops"})
-    names = {array: "audio" if array == "input_features" else array.removeprefix("feature/") for array in arrays}
     return {
-        names[array]: _prior([[clip[array] for clip in own if array in clip] for own in members.values()])
+        modality_of(array): _prior([[clip[array] for clip in own if array in clip] for own in members.values()])
         for array in arrays
     }
 
@@ -57,8 +57,8 @@ def _prior(speakers: list[list[np.ndarray]]) -> dict[str, list]:
     for own in filter(None, speakers):
         rows = [np.atleast_2d(clip).astype(np.float64) for clip in own]
         mean, std = known_statistics(np.concatenate(rows))
-        clip_means = np.stack([_known_mean(clip) for clip in rows])
-        clip_squares = np.stack([_known_mean((clip - mean) ** 2) for clip in rows])
+        clip_means = np.stack([mean_of_known(clip) for clip in rows])
+        clip_squares = np.stack([mean_of_known((clip - mean) ** 2) for clip in rows])
         means.append(mean)
         variances.append(std.astype(np.float64) ** 2)
         scatter_of_means.append(known_statistics(clip_means)[1].astype(np.float64) ** 2)
@@ -71,10 +71,6 @@ def _prior(speakers: list[list[np.ndarray]]) -> dict[str, list]:
         "mean_clips": _numbers(_worth(means, scatter_of_means, counts)),
         "std_clips": _numbers(_worth(variances, scatter_of_squares, counts)),
     }
-
-
-def _known_mean(rows: np.ndarray) -> np.ndarray:
-    return np.where(np.isfinite(rows).any(axis=0), known_statistics(rows)[0], np.nan)
 
 
 def _worth(of_speakers: list[np.ndarray], within: list[np.ndarray], counts: list[int]) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .data import feature_statistics
+from .data import feature_statistics, modality_masks
 from .modeling_av_common import prefix_mask
 
 
@@ -239,8 +239,7 @@ class Augmenter:
 
     def _drop_modalities(self, batch: dict) -> None:
         """Hide one modality of some clips, never the last one that a clip has."""
-        masks = [batch[name] for name in ("audio_mask", "video_mask") if name in batch]
-        masks += list(batch.get("feature_masks", {}).values())
+        masks = modality_masks(batch)
         dropped = self._uniform(0, 1, len(batch["labels"])) < self.options.modality_dropout
         chosen = torch.randint(len(masks), dropped.shape, generator=self.generator)
         present = torch.stack([mask.any(1) for mask in masks])

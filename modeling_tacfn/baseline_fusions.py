@@ -25,7 +25,13 @@ from torch import nn
 from transformers import initialization as init
 
 from .baseline_streams import Stream
-from .modeling_av_attention import EncoderLayer, SelectionEncoder, SelfAttention, sinusoidal_positions
+from .modeling_av_attention import (
+    EncoderLayer,
+    SelectionEncoder,
+    SelfAttention,
+    attention_mask_of,
+    sinusoidal_positions,
+)
 from .modeling_av_common import last_step, masked_mean, masked_softmax
 
 
@@ -116,8 +122,7 @@ class CrossModalEncoder(nn.Module):
         target = self._embed(target, target_mask, self.has_positions[0])
         source = self._embed(source, source_mask, self.has_positions[1])
         # Nothing of an absent source is seen but equal zeros, however many.
-        attended = (source_mask | ~source_mask.any(1, keepdim=True))[:, None, None, :]
-        attended = attended.expand(-1, -1, target.shape[1], -1)
+        attended = attention_mask_of(source_mask, target.shape[1])
         for layer in self.layers:
             target = layer(target, attended, source, **kwargs)
         return self.norm(target)

@@ -40,7 +40,7 @@ from .baseline_fusions import (
 )
 from .baseline_streams import AudioVideoStreams, FeatureStreams
 from .configuration_tacfn import TacfnConfig
-from .modeling_av_common import AudioVideoOutput, Standardize, check_audio_video, classification_loss, full_mask
+from .modeling_av_common import AudioVideoOutput, Standardize, classification_loss
 from .modeling_tacfn import TacfnFeatureFusion, TacfnModel, TacfnPreTrainedModel
 
 
@@ -204,7 +204,8 @@ class BaselineModel(TacfnPreTrainedModel):
     config_class = BaselineConfig
     base_model_prefix = "baseline"
 
-    # The named features are TACFN's, and so is what is said about wrong ones.
+    # The inputs are TACFN's, and so is what is said about wrong ones.
+    _fusion_inputs = TacfnModel._fusion_inputs
     _named_features = TacfnModel._named_features
 
     def __init__(self, config: BaselineConfig):
@@ -269,26 +270,9 @@ class BaselineModel(TacfnPreTrainedModel):
         Raises:
             ValueError: if no modality is given, or one has another rank or size than the configuration says.
         """
-        if self.config.feature_sizes:
-            if pixel_values_videos is not None:
-                raise ValueError(
-                    f"This network takes the features {list(self.config.feature_sizes)}, not `pixel_values_videos`; "
-                    "leave the frames out, or load a network in the audio-video form."
-                )
-            inputs = self._named_features(input_features, audio_mask, features, feature_masks)
-        else:
-            if features:
-                raise ValueError(
-                    f"This network takes `input_features` and `pixel_values_videos`, not the features {sorted(features)}; "
-                    "load a network in the feature form."
-                )
-            check_audio_video(input_features, pixel_values_videos, self.config.audio_coefficients)
-            if input_features is not None and audio_mask is None:
-                audio_mask = full_mask(input_features)
-            if pixel_values_videos is not None and video_mask is None:
-                video_mask = full_mask(pixel_values_videos)
-            inputs = (input_features, audio_mask, pixel_values_videos, video_mask)
-
+        inputs = self._fusion_inputs(
+            input_features, pixel_values_videos, audio_mask, video_mask, features, feature_masks
+        )
         fused, weight_vectors, alone = self.fusion(*inputs, **kwargs)
         own, present = {}, {}
         if self.is_late or self.config.modality_loss_weight:

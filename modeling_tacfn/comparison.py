@@ -123,12 +123,12 @@ def plan(
     """
     tested = ["--all_folds"] if folds is None else ["--fold", *map(str, folds)]
     grid = ["--seeds", *map(str, seeds), *tested, "--report_to", "none"]
-    jobs = []
+    jobs, model = [], parse_arguments(shared).model
     for protocol in protocols:
         for method in methods:
             folder = output / f"{method}_{protocol}"
             own = ["--name", method, "--protocol", protocol, "--output_dir", str(folder)]
-            own += method_options(method, parse_arguments(shared).model)
+            own += method_options(method, model)
             jobs.append(Job(method, protocol, folder, [*shared, *own, *grid]))
     return jobs
 
@@ -285,8 +285,8 @@ def compare(
     methods = methods or default_methods(parse_arguments(shared).model)
     jobs = plan(methods, protocols or ["plain"], folds, seeds, shared, output)
     # Prepared once here, not by every job at its start; and a mistake in the options is said before anything is trained.
-    corpus, _, _ = load_inputs(parse_arguments(jobs[0].options))
     arguments = parse_arguments(jobs[0].options)
+    corpus, _, _ = load_inputs(arguments)
     num_folds = len(folds) if folds else len(make_splits(corpus, arguments)) // len(seeds)
     failed = run_jobs(jobs, num_jobs, num_folds * len(seeds))
     if len(failed) == len(jobs):

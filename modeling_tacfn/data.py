@@ -26,6 +26,23 @@ DEFAULT_CACHE = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expandus
 FEWEST_CLIPS_FOR_WORKERS = 32
 
 
+def array_of(modality: str) -> str:
+    """Under which name a prepared clip keeps a modality: `audio`, `video` or a named feature."""
+    return {"audio": "input_features", "video": "crops"}.get(modality, f"feature/{modality}")
+
+
+def modality_of(array: str) -> str:
+    """The modality that a prepared clip keeps under this name."""
+    return {"input_features": "audio", "crops": "video"}.get(array, array.removeprefix("feature/"))
+
+
+def modality_masks(batch: dict) -> list[torch.Tensor]:
+    """The masks of all modalities of a batch, each of shape `(batch_size, …)`."""
+    return [batch[name] for name in ("audio_mask", "video_mask") if name in batch] + list(
+        batch.get("feature_masks", {}).values()
+    )
+
+
 def clip_key(row: dict, processor_settings: str) -> str:
     """Content address of one prepared clip: its files, its window, every number of the processor and our version."""
     content = [__version__, processor_settings, row.get("start_seconds"), row.get("end_seconds"), row.get("features")]
@@ -215,7 +232,7 @@ class ClipCollator:
             frames, batch["video_mask"] = pad_clips(arrays.pop("crops"))
             batch["pixel_values_videos"] = frames.permute(0, 1, 4, 2, 3).float()  # (batch, frames, 3, height, width)
         if arrays:
-            features = {array.removeprefix("feature/"): pad_feature(array, values) for array, values in arrays.items()}
+            features = {modality_of(array): pad_feature(array, values) for array, values in arrays.items()}
             batch["features"] = {name: torch.from_numpy(values) for name, (values, _) in features.items()}
             batch["feature_masks"] = {name: torch.from_numpy(mask) for name, (_, mask) in features.items()}
         if self.augmenter is not None:

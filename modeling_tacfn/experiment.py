@@ -27,7 +27,7 @@ from dataset_scripts.folds import corpus_folds, learning_check_indices, speaker_
 from .adaptation import speaker_prior
 from .augmentation import Augmentation
 from .convert import load_video_encoder
-from .data import load_clips, normalize_by_speaker, prepare_clips
+from .data import array_of, load_clips, normalize_by_speaker, prepare_clips
 from .feature_extraction_tacfn import TacfnFeatureExtractor
 from .image_processing_tacfn import TacfnImageProcessor
 from .processing_tacfn import TacfnProcessor
@@ -223,8 +223,7 @@ def choose_modalities(clips: list[dict], processor: TacfnProcessor, arguments: a
     known = modalities_of(clips)
     if set(arguments.modalities) - set(known):
         raise SystemExit(f"--modalities {arguments.modalities}: the corpus has only {known}.")
-    array_of = {"audio": "input_features", "video": "crops"}
-    wanted = {array_of.get(name, f"feature/{name}") for name in arguments.modalities}
+    wanted = {array_of(name) for name in arguments.modalities}
     for clip in clips:
         for name in set(clip) - wanted:
             del clip[name]

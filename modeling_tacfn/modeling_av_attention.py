@@ -40,6 +40,15 @@ def sinusoidal_positions(steps: int, size: int, device: torch.device, dtype: tor
     return nn.functional.pad(table, (0, size - 2 * half)).to(dtype)
 
 
+def attention_mask_of(mask: torch.Tensor, steps: int) -> torch.Tensor:
+    """
+    The mask `(batch, 1, steps, keys)` with which `steps` tokens attend to the keys that `mask` `(batch, keys)` calls real.
+
+    A clip without any key attends to its padding: finite numbers, which the caller then drops.
+    """
+    return (mask | ~mask.any(1, keepdim=True))[:, None, None, :].expand(-1, -1, steps, -1)
+
+
 class SelfAttention(nn.Module):
     """Multi-head attention by the function that `config._attn_implementation` names; to itself, or to a given source."""
 
@@ -125,8 +134,7 @@ class SelectionEncoder(nn.Module):
             positions = sinusoidal_positions(*tokens.shape[1:], tokens.device, tokens.dtype)
             hidden_states = math.sqrt(tokens.shape[-1]) * tokens + positions
         hidden_states = self.dropout(hidden_states)
-        # A clip without this modality attends to its padding: finite numbers, which the pooling then drops.
-        attention_mask = (mask | ~mask.any(1, keepdim=True))[:, None, None, :].expand(-1, -1, mask.shape[1], -1)
+        attention_mask = attention_mask_of(mask, mask.shape[1])
         if self.is_causal:
             attention_mask = attention_mask.tril()
         for layer in self.layers:

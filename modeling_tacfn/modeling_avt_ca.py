@@ -31,7 +31,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_avt_ca import AvtCaConfig
-from .modeling_av_attention import eager_attention_forward
+from .modeling_av_attention import attention_mask_of, eager_attention_forward
 from .modeling_av_common import (
     AudioVideoOutput,
     AudioVideoPreTrainedModel,
@@ -102,9 +102,8 @@ class AvtCaAttention(nn.Module):
         query, key, value = (
             tokens.unflatten(2, (-1, self.head_size)).transpose(1, 2) for tokens in (query, key, value)
         )  # (batch, heads, steps, head_size)
-        # A clip without any key attends to its padding: finite numbers, which the caller then drops.
-        key_mask = key_mask | ~key_mask.any(1, keepdim=True)
-        attention_mask = key_mask[:, None, None, :].expand(-1, -1, query.shape[2], -1)
+        attention_mask = attention_mask_of(key_mask, query.shape[2])
+        # Written out here too: the library looks for this call in the file of every network with an attention of its own.
         attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
         )

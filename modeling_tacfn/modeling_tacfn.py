@@ -330,29 +330,10 @@ class TacfnModel(TacfnPreTrainedModel):
         Raises:
             ValueError: if no modality is given, or one has another rank or size than the configuration says.
         """
-        if self.config.feature_sizes:
-            if pixel_values_videos is not None:
-                raise ValueError(
-                    f"This network takes the features {list(self.config.feature_sizes)}, not `pixel_values_videos`; "
-                    "leave the frames out, or load a network in the audio-video form."
-                )
-            features, masks = self._named_features(input_features, audio_mask, features, feature_masks)
-            fused, weight_vectors, alone = self.fusion(features, masks, **kwargs)
-        else:
-            if features:
-                raise ValueError(
-                    f"This network takes `input_features` and `pixel_values_videos`, not the features {sorted(features)}; "
-                    "load a network in the feature form."
-                )
-            check_audio_video(input_features, pixel_values_videos, self.config.audio_coefficients)
-            if input_features is not None and audio_mask is None:
-                audio_mask = full_mask(input_features)
-            if pixel_values_videos is not None and video_mask is None:
-                video_mask = full_mask(pixel_values_videos)
-            fused, weight_vectors, alone = self.fusion(
-                input_features, audio_mask, pixel_values_videos, video_mask, **kwargs
-            )
-
+        inputs = self._fusion_inputs(
+            input_features, pixel_values_videos, audio_mask, video_mask, features, feature_masks
+        )
+        fused, weight_vectors, alone = self.fusion(*inputs, **kwargs)
         logits = self.classifier(fused)
         modality_logits = {name: self.modality_classifiers[name](own) for name, (own, _) in alone.items()}
         present = {name: has_modality for name, (_, has_modality) in alone.items()}
@@ -363,6 +344,29 @@ class TacfnModel(TacfnPreTrainedModel):
             weight_vectors=weight_vectors,
             modality_logits=modality_logits or None,
         )
+
+    def _fusion_inputs(
+        self, input_features, pixel_values_videos, audio_mask, video_mask, features, feature_masks
+    ) -> tuple:
+        """What the fusion of this network's form takes, checked, with a mask for everything that is given."""
+        if self.config.feature_sizes:
+            if pixel_values_videos is not None:
+                raise ValueError(
+                    f"This network takes the features {list(self.config.feature_sizes)}, not `pixel_values_videos`; "
+                    "leave the frames out, or load a network in the audio-video form."
+                )
+            return self._named_features(input_features, audio_mask, features, feature_masks)
+        if features:
+            raise ValueError(
+                f"This network takes `input_features` and `pixel_values_videos`, not the features {sorted(features)}; "
+                "load a network in the feature form."
+            )
+        check_audio_video(input_features, pixel_values_videos, self.config.audio_coefficients)
+        if input_features is not None and audio_mask is None:
+            audio_mask = full_mask(input_features)
+        if pixel_values_videos is not None and video_mask is None:
+            video_mask = full_mask(pixel_values_videos)
+        return input_features, audio_mask, pixel_values_videos, video_mask
 
     def _named_features(self, input_features, audio_mask, features, feature_masks):
         """Gather the named features, with `input_features` as `audio`, in the order of the configuration."""

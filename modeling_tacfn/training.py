@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModel
 
 from .augmentation import Augmentation, Augmenter
 from .convert import load_video_encoder
-from .data import ClipCollator
+from .data import ClipCollator, array_of, modality_masks, modality_of
 from .plots import plot_confusion, plot_learning_curve
 from .scores import confusion_matrix, uar, war
 
@@ -234,9 +234,8 @@ def fit_standardization(model, statistics: dict, is_speaker_normalized: bool) ->
     if is_speaker_normalized:
         return
     for name, standardize in model.fusion.standardizers.items():
-        array = "input_features" if name == "audio" else f"feature/{name}"
-        if array in statistics:
-            standardize.fit(*statistics[array])
+        if array_of(name) in statistics:
+            standardize.fit(*statistics[array_of(name)])
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
@@ -331,16 +330,13 @@ def keep_modality(batch: dict, name: str) -> dict:
 
 def something_given(batch: dict) -> torch.Tensor:
     """Whether a clip of the batch has any input at all, `(batch_size,)`."""
-    masks = [batch[name] for name in ("audio_mask", "video_mask") if name in batch]
-    masks += batch.get("feature_masks", {}).values()
-    return torch.stack([mask.any(1) for mask in masks]).any(0)
+    return torch.stack([mask.any(1) for mask in modality_masks(batch)]).any(0)
 
 
 def modalities_of(clips: list[dict]) -> list[str]:
     """Names of the inputs that some of these prepared clips have."""
-    arrays = {name for clip in clips for name in clip}
-    names = [name for name, array in (("audio", "input_features"), ("video", "crops")) if array in arrays]
-    return names + sorted(name.removeprefix("feature/") for name in arrays if name.startswith("feature/"))
+    names = {modality_of(array) for clip in clips for array in clip}
+    return sorted(names, key=lambda name: (name not in ("audio", "video"), name))
 
 
 def validation_scores(probabilities, labels, smoothing: float) -> dict[str, float]:
