@@ -171,7 +171,9 @@ def train_fold(
     }
     if settings.activation_checkpointing:
         model.activation_checkpointing_enable()
-    optimizer = torch.optim.AdamW(parameter_groups(model, settings.weight_decay), lr=settings.learning_rate)
+    optimizer = torch.optim.AdamW(
+        parameter_groups(model, settings.weight_decay), lr=settings.learning_rate, fused=True
+    )
     model, optimizer = accelerator.prepare(model, optimizer)
     loaders = {side: accelerator.prepare(loader) for side, loader in loaders.items()}
     steps = settings.epochs * math.ceil(len(loaders["train"]) / settings.gradient_accumulation_steps)
