@@ -22,11 +22,13 @@ The file holds the mean and the spread of what the network measures, nothing of 
 person, recorded as the clips to be judged will be, in mixed moods. Few clips are steadied by what is usual of speakers."""
 PROTOCOLS = ("plain", "speaker-normalised")
 COMPARE_EXAMPLE = """examples:
-  tacfn compare --config configs/synthetic.yaml --methods audio_only video_only concatenation tacfn --seeds 0
-  tacfn compare --config configs/ravdess_au.yaml --protocols plain speaker-normalised -- --data_dir RAVDESS
-  tacfn compare --config configs/ravdess_au.yaml --methods tacfn tacfn_no_selection tacfn_softmax -- --data_dir RAVDESS
+  tacfn compare --dataset synthetic --methods audio_only video_only concatenation tacfn --folds 0 --seeds 0
+  tacfn compare --dataset ravdess_au --data_dir RAVDESS --protocols plain speaker-normalised --missing
+  tacfn compare --dataset ravdess_au --data_dir RAVDESS --methods tacfn tacfn_no_selection tacfn_softmax
+  tacfn compare --config my.yaml -- --epochs 20
 
-Interrupted, the same command goes on where it stopped. The folder gets results.json, table.md, table.tex and comparison.png."""
+Interrupted, the same command goes on where it stopped. The folder gets results.json, table.md, table.tex and comparison.png,
+with --missing also missing.md and missing.png."""
 PREDICT_EXAMPLE = """examples:
   tacfn predict clip.mp4 --model runs/synthetic --plot prediction.png
   tacfn predict clip.webm another.mp4 --model DIR --json
@@ -102,13 +104,16 @@ def _add_compare(commands) -> None:
         epilog=COMPARE_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    compare.add_argument("--config", required=True, help="YAML file of train.py: what all methods share")
+    compare.add_argument("--dataset", help="corpus; configs/DATASET.yaml says how to train on it, if it is there")
+    compare.add_argument("--config", help="another YAML file of train.py: what all methods share")
+    compare.add_argument("--data_dir", help="folder of the corpus")
     compare.add_argument("--methods", nargs="+", help="names of fusion methods and ablations; all methods by default")
     compare.add_argument("--protocols", nargs="+", default=["plain"], choices=PROTOCOLS, help="plain by default")
     compare.add_argument("--folds", type=int, nargs="+", help="folds that are tested; all by default")
     compare.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="0 1 2 by default")
     compare.add_argument("--num_jobs", type=positive, default=2, help="trainings at the same time, 2 by default")
     compare.add_argument("--output_dir", type=Path, default=Path("runs/comparison"))
+    compare.add_argument("--missing", action="store_true", help="also score with inputs missing, noisy, full of gaps")
     compare.add_argument("options", nargs="*", metavar="-- OPTION", help="more options of train.py, after two dashes")
 
 

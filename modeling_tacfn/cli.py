@@ -132,20 +132,36 @@ def compare_methods(arguments: argparse.Namespace) -> int:
     """Train the grid, print its table; 1 if a method failed."""
     # Only this command trains.
     from .comparison import compare
+    from .missing import missing_table
 
-    shared = ["--config", arguments.config, *arguments.options]
     results, failed = compare(
-        shared,
+        _shared_options(arguments),
         arguments.output_dir,
         arguments.methods,
         arguments.protocols,
         arguments.folds,
         arguments.seeds,
         arguments.num_jobs,
+        arguments.missing,
     )
     print(results_table(results["results"], single_modality=False))
-    print(f"Results, tables and picture: {arguments.output_dir}")
+    if arguments.missing:
+        print(missing_table(results["results"]))
+    print(f"Results, tables and pictures: {arguments.output_dir}")
     return int(bool(failed))
+
+
+def _shared_options(arguments: argparse.Namespace) -> list[str]:
+    """What all methods of a comparison share, as options of train.py; a dataset brings its own file if there is one."""
+    config, dataset = arguments.config, arguments.dataset
+    if config is None and dataset is None:
+        raise ValueError("expected --dataset NAME, or --config FILE with a dataset in it; got neither.")
+    if config is None and (own := Path("configs", f"{dataset}.yaml")).is_file():
+        config = own
+    shared = [] if config is None else ["--config", str(config)]
+    shared += [] if dataset is None else ["--dataset", dataset]
+    shared += [] if arguments.data_dir is None else ["--data_dir", arguments.data_dir]
+    return shared + arguments.options
 
 
 def describe(arguments: argparse.Namespace) -> int:

@@ -20,11 +20,11 @@ from transformers import AutoModel
 from .data import ClipCollator
 from .experiment import ARGUMENTS, RUN_RESULTS, load_inputs, make_splits, parse_arguments
 from .files import atomic_path
-from .plots import plot_comparison
+from .missing import SOUND, missing_scores, missing_table, run_folders
+from .plots import plot_comparison, plot_missing
 from .results import load_results, overview, results_latex, results_table, save_json_atomic
 
 
-SOUND = ("audio", "prosody")
 BASELINES = (
     "averaging",
     "multiplication",
@@ -218,37 +218,45 @@ def _last_line(log: Path) -> str:
 
 
 @torch.inference_mode()
-def seconds_per_clip(job: Job) -> float:
-    """Median time of one clip through the trained network, alone, after its inputs are ready; in s."""
-    arguments = parse_arguments(job.options)
-    corpus, clips, processor = load_inputs(arguments)
-    folder = next(iter(sorted(path.parent for path in job.folder.rglob("model.safetensors"))))
+def seconds_per_clip(folder: Path, inputs: tuple) -> float:
+    """Median time of one clip through a trained network, alone, after its inputs are ready; in s."""
+    _, clips, processor = inputs
     model = AutoModel.from_pretrained(folder).eval()
     sample = {"index": 0, "clip": clips[0], "label": 0}
     batch = ClipCollator(model.config.num_labels, processor.image_processor)([sample])
-    inputs = {name: value for name, value in batch.items() if name not in ("index", "labels")}
+    given = {name: value for name, value in batch.items() if name not in ("index", "labels")}
     times = []
     for _ in range(TIMED_CALLS + 1):
         started = time.perf_counter()
-        model(**inputs)
+        model(**given)
         times.append(time.perf_counter() - started)
     return statistics.median(times[1:])
 
 
-def write_comparison(jobs: list[Job], output: Path, reference: str = "tacfn") -> dict:
+def write_comparison(jobs: list[Job], output: Path, reference: str = "tacfn", with_missing: bool = False) -> dict:
     """
     Put the finished jobs together: `results.json`, `table.md`, `table.tex` and `comparison.png` in `output`.
 
-    Every method is compared with `reference` by a paired test over speakers.
+    Every method is compared with `reference` by a paired test over speakers. `with_missing` scores every network again with
+    inputs missing, noisy or full of gaps, and adds `missing.md` and `missing.png`.
     """
-    finished = [job for job in jobs if (job.folder / RUN_RESULTS).exists()]
-    timed = [load_results(job.folder / RUN_RESULTS) | {"seconds_per_clip": seconds_per_clip(job)} for job in finished]
-    results = overview(timed, reference=reference)
+    measured = []
+    for job in jobs:
+        if not (job.folder / RUN_RESULTS).exists():
+            continue
+        results, arguments = load_results(job.folder / RUN_RESULTS), parse_arguments(job.options)
+        inputs = load_inputs(arguments)
+        more = {"seconds_per_clip": seconds_per_clip(run_folders(job.folder, results["runs"])[0], inputs)}
+        if with_missing:
+            more["missing"] = missing_scores(results, job.folder, inputs, arguments)
+        measured.append(results | more)
+    results = overview(measured, reference=reference)
     save_json_atomic(output / RUN_RESULTS, results)
-    for name, text in (
-        ("table.md", results_table(results["results"])),
-        ("table.tex", results_latex(results["results"])),
-    ):
+    texts = {"table.md": results_table(results["results"]), "table.tex": results_latex(results["results"])}
+    if with_missing:
+        texts["missing.md"] = missing_table(results["results"])
+        plot_missing(results["results"], output / "missing.png")
+    for name, text in texts.items():
         with atomic_path(output / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
     plot_comparison(results["results"], output / "comparison.png")
@@ -263,6 +271,7 @@ def compare(
     folds: list[int] | None = None,
     seeds: list[int] | None = None,
     num_jobs: int = 2,
+    with_missing: bool = False,
 ) -> tuple[dict, list[Job]]:
     """
     Train methods under one protocol each and put them side by side; interrupted, the same call goes on.
@@ -275,6 +284,7 @@ def compare(
         folds (`list[int]`, *optional*): all if not given.
         seeds (`list[int]`, *optional*): 0, 1 and 2 if not given.
         num_jobs (`int`, *optional*, defaults to 2): trainings at the same time.
+        with_missing (`bool`, *optional*, defaults to `False`): as in [`write_comparison`].
 
     Returns:
         `tuple`: what `results.json` holds, and the jobs that failed.
@@ -294,4 +304,4 @@ def compare(
         raise ValueError(
             f"expected at least one method to be trained, but all failed; the first: see {failed[0].log}."
         )
-    return write_comparison(jobs, output), failed
+    return write_comparison(jobs, output, with_missing=with_missing), failed

@@ -16,6 +16,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from . import __version__
+from .degradation import add_noise
 from .feature_arrays import known_statistics, pad_feature
 from .media import MediaError
 
@@ -46,6 +47,8 @@ def modality_masks(batch: dict) -> list[torch.Tensor]:
 def clip_key(row: dict, processor_settings: str) -> str:
     """Content address of one prepared clip: its files, its window, every number of the processor and our version."""
     content = [__version__, processor_settings, row.get("start_seconds"), row.get("end_seconds"), row.get("features")]
+    if (snr_db := row.get("noise_snr_db")) is not None:
+        content.append({"noise_snr_db": snr_db})
     for column in ("video", "audio"):
         if path := row.get(column):
             content.append(str(path))
@@ -57,7 +60,11 @@ def clip_key(row: dict, processor_settings: str) -> str:
 
 
 def prepare_clip(row: dict, processor) -> dict[str, np.ndarray]:
-    """Decode one row of a corpus into `input_features`, `crops` (uint8, real frames only) and `feature/<name>` arrays."""
+    """
+    Decode one row of a corpus into `input_features`, `crops` (uint8, real frames only) and `feature/<name>` arrays.
+
+    A row with a `noise_snr_db` gives its sound alone, with white noise at that level in dB.
+    """
     features = {name: np.asarray(values, np.float32) for name, values in (row.get("features") or {}).items()}
     inputs = processor.read(
         video=row.get("video"),
@@ -66,6 +73,9 @@ def prepare_clip(row: dict, processor) -> dict[str, np.ndarray]:
         start_seconds=row.get("start_seconds"),
         end_seconds=row.get("end_seconds"),
     )
+    if row.get("noise_snr_db") is not None and inputs.has_sound:
+        noisy = add_noise(inputs.waveform, row["noise_snr_db"], row["clip_id"])
+        inputs = processor.read(audio=noisy, sampling_rate=inputs.sampling_rate)
     arrays = {f"feature/{name}": values for name, values in inputs.features.items()}
     if inputs.has_sound:
         extracted = processor.feature_extractor(inputs.waveform, inputs.sampling_rate, return_tensors="np")

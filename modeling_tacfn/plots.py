@@ -167,6 +167,70 @@ def plot_comparison(results: Sequence[Mapping], path: str | os.PathLike, metric:
     _save(figure, path)
 
 
+def plot_missing(results: Sequence[Mapping], path: str | os.PathLike) -> None:
+    """Draw how the WAR falls when inputs are missing, noisy or full of gaps: a row per protocol, a panel per kind of loss.
+
+    Args:
+        results (`Sequence[Mapping]`): results of one corpus, each with `missing` as `missing.missing_scores` gives it.
+        path (`str` or `os.PathLike`): picture to make or replace; its suffix tells the format.
+    """
+    protocols = list(dict.fromkeys(item["protocol"] for item in results))
+    kinds = {score["kind"] for item in results for score in item["missing"]}
+    panels = [kind for kind in ("inputs", "noise", "lost frames") if kind == "inputs" or kind in kinds]
+    size = (4.6 * len(panels) + 1.8, 3.9 * len(protocols))
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(len(protocols), len(panels), squeeze=False, sharey=True)
+    names = list(dict.fromkeys(item["name"] for item in results))
+    for row, protocol in zip(grid, protocols, strict=True):
+        for axes, kind in zip(row, panels, strict=True):
+            for item in (item for item in results if item["protocol"] == protocol):
+                index = names.index(item["name"])
+                _draw_loss(axes, kind, item, index, len(names))
+            axes.set_title(f"{protocol}: {kind}" if len(protocols) > 1 else kind)
+            axes.grid(alpha=0.3)
+            axes.spines[["top", "right"]].set_visible(False)
+        row[0].set_ylabel("WAR in percent, 95 % interval over speakers")
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", frameon=False)
+    _save(figure, path)
+
+
+def _draw_loss(axes, kind: str, item: Mapping, index: int, count: int) -> None:
+    """One method in one panel; the methods stand side by side so that their intervals can be told apart."""
+    whole = next(score for score in item["missing"] if score["kind"] == "both")
+    wanted = ("sound only", "face only") if kind == "inputs" else (kind,)
+    scores = [whole, *(score for score in item["missing"] if score["kind"] in wanted)]
+    if kind == "inputs":
+        places, ticks = {"both": 0, "sound only": 1, "face only": 2}, ["both", "sound only", "face only"]
+        x = [places[score["kind"]] for score in scores]
+    elif kind == "noise":
+        ticks = ["none", *(f"{score['value']:g}" for score in scores[1:])]
+        x = list(range(len(scores)))
+        axes.set_xlabel("signal-to-noise ratio in dB")
+    else:
+        ticks = [f"{100 * (score['value'] or 0):g}" for score in scores]
+        x = list(range(len(scores)))
+        axes.set_xlabel("percent of the frames lost")
+    if len(scores) > 1 or kind == "inputs":
+        axes.set_xticks(range(len(ticks)), ticks)
+        x = np.array(x) + 0.5 * (index - (count - 1) / 2) / count
+        pooled = np.array([100 * score["war"]["pooled"] for score in scores])
+        bounds = [score["war"]["interval_95"] or [score["war"]["pooled"]] * 2 for score in scores]
+        low, high = 100 * np.array(bounds).T
+        axes.errorbar(
+            x,
+            pooled,
+            yerr=[np.maximum(pooled - low, 0), np.maximum(high - pooled, 0)],
+            color=_COLOURS[index % len(_COLOURS)],
+            marker=_MARKERS[(index + index // len(_COLOURS)) % len(_MARKERS)],
+            linestyle="none" if kind == "inputs" else "-",
+            linewidth=0.9,
+            elinewidth=0.8,
+            markersize=4,
+            label=item["name"].replace("_", " "),
+        )
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 

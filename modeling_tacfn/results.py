@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import shlex
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,7 +39,7 @@ LEARNING_CHECK_NOTE = (
     "A learning check scores the very clips that the network was trained on: it shows that the network can learn from such "
     "input, and says nothing about people it has not seen."
 )
-_NUMBERS = ("WAR", "UAR", "Macro-F1", "ms per clip")
+_NUMBERS = ("WAR", "UAR", "Macro-F1", "Validation UAR", "ms per clip")
 # What makes a results file large: numbers per clip and per epoch.
 _DETAILS_OF_RUNS = ("predictions", "single_modality", "history")
 _PACKAGES = (
@@ -185,7 +186,8 @@ def overview(results: Sequence[Mapping[str, Any] | str | os.PathLike], reference
 
     Returns:
         `dict`: `results`, ordered by protocol and within it by their WAR; beside `summary` each has `paired`, what
-        [`paired_test`] says of its WAR and UAR minus those of the reference.
+        [`paired_test`] says of its WAR and UAR minus those of the reference, and `validation_uar`, mean and standard
+        deviation over the runs of what the validation speakers' clips got: the score by which options may be chosen.
     """
     items = [item if isinstance(item, Mapping) else load_results(item) for item in results]
     items.sort(key=lambda item: (item["protocol"], item["summary"]["war"]["mean"]))
@@ -199,8 +201,32 @@ def overview(results: Sequence[Mapping[str, Any] | str | os.PathLike], reference
             for metric in ("war", "uar")
             if other is not None and other is not item
         }
-        small.append({**item, "paired": {"reference": reference, **paired} if paired else None, "runs": runs})
+        small.append(
+            {
+                **item,
+                "paired": {"reference": reference, **paired} if paired else None,
+                "validation_uar": _validation_uar(item["runs"]),
+                "runs": runs,
+            }
+        )
     return {"schema_version": SCHEMA_VERSION, "results": small}
+
+
+def _validation_uar(runs: Sequence[Mapping[str, Any]]) -> dict[str, float | None] | None:
+    """Mean and standard deviation of the kept epochs' validation UAR; `None` without validation speakers."""
+    kept = [
+        epoch["validation_uar"]
+        for run in runs
+        for epoch in run.get("history", ())
+        if "validation_uar" in epoch and epoch["best"]
+    ]
+    if not kept:
+        return None
+    return {
+        "mean": statistics.mean(kept),
+        "sd": statistics.stdev(kept) if len(kept) > 1 else None,
+        "interval_95": None,
+    }
 
 
 def results_table(results: Sequence[Mapping[str, Any] | str | os.PathLike], single_modality: bool = True) -> str:
@@ -251,7 +277,9 @@ def _table(items: Sequence[Mapping[str, Any]], single_modality: bool) -> tuple[l
     """Header, rows and a line on how to read them; a column appears only where some result has something for it."""
     reference = next((item["paired"]["reference"] for item in items if item.get("paired")), None)
     is_timed = any(item.get("seconds_per_clip") for item in items)
+    is_validated = any(item.get("validation_uar") for item in items)
     header = ["Method", "Inputs", "Corpus", "Protocol", "WAR", "UAR", "Macro-F1"]
+    header += ["Validation UAR"] * is_validated
     header += [f"WAR − {reference}"] * (reference is not None) + ["Runs", "Parameters"] + ["ms per clip"] * is_timed
     rows, has_check = [], False
     for item in items:
@@ -263,6 +291,9 @@ def _table(items: Sequence[Mapping[str, Any]], single_modality: bool) -> tuple[l
         for inputs, summary in parts:
             row = [item["name"], inputs, item["corpus"], item["protocol"]]
             row += [_format_score(summary[metric]) for metric in SCORES]
+            if is_validated:
+                known = item.get("validation_uar") if inputs == "all" else None
+                row.append(_format_score(known) if known else "")
             if reference is not None:
                 row.append(_format_difference(item.get("paired")) if inputs == "all" else "")
             split = "no split" if is_check else _count(len(summary["folds"]), "fold")
@@ -278,6 +309,8 @@ def _table(items: Sequence[Mapping[str, Any]], single_modality: bool) -> tuple[l
         notes += (
             f" WAR − {reference}: difference on the same clips [95 % interval], p of a permutation test over speakers."
         )
+    if is_validated:
+        notes += " Validation UAR: of the speakers who choose the epoch, and by whom options may be chosen."
     if is_timed:
         notes += " ms per clip: median time in the network, one clip alone, all methods in one run."
     return header, rows, notes + (f" {LEARNING_CHECK_NOTE}" if has_check else "")

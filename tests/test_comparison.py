@@ -112,7 +112,7 @@ def test_finished_jobs_become_a_results_file_tables_and_a_picture(config, tmp_pa
     jobs = plan(["tacfn", "audio_only"], ["plain"], [0, 1], [0], ["--config", str(config)], tmp_path)
     for job in jobs:
         experiment.main(job.options)
-    write_comparison(jobs, tmp_path)
+    write_comparison(jobs, tmp_path, with_missing=True)
     stored = json.loads((tmp_path / "results.json").read_text())["results"]
     assert {item["name"] for item in stored} == {"tacfn", "audio_only"}
     for item in stored:
@@ -123,6 +123,14 @@ def test_finished_jobs_become_a_results_file_tables_and_a_picture(config, tmp_pa
     assert (tmp_path / "table.tex").read_text().startswith(r"\begin{tabular}")
     assert (tmp_path / "table.md").read_text().count("\n| tacfn") == 3
     assert (tmp_path / "comparison.png").stat().st_size > 5000
+    by_name = {item["name"]: {score["condition"]: score["war"] for score in item["missing"]} for item in stored}
+    for item in stored:
+        assert by_name[item["name"]]["both"] == item["summary"]["war"]
+    assert list(by_name["tacfn"])[:3] == ["both", "sound only", "face only"]
+    assert "noise -5 dB" in by_name["audio_only"]
+    assert "face only" not in by_name["audio_only"]
+    assert "| tacfn | plain |" in (tmp_path / "missing.md").read_text()
+    assert (tmp_path / "missing.png").stat().st_size > 5000
 
 
 @pytest.mark.slow

@@ -380,3 +380,20 @@ def test_summary_scores_are_those_of_the_confusion():
     confusion = np.array(summary["confusion"])
     assert summary["war"]["pooled"] == pytest.approx(float(war(confusion)))
     assert summary["uar"]["pooled"] == pytest.approx(float(uar(confusion)))
+
+
+def test_the_validation_speakers_choose_options_beside_the_test_scores():
+    runs = make_runs(num_folds=2)
+    for run, (worse, kept) in zip(runs, ((0.9, 0.5), (0.8, 0.7)), strict=True):
+        run["history"] = [
+            {"epoch": 0, "validation_uar": worse, "best": False},
+            {"epoch": 1, "validation_uar": kept, "best": True},
+        ]
+    results = overview([make_results("chosen", "synthetic", LABELS, runs)])["results"]
+    assert results[0]["validation_uar"]["mean"] == pytest.approx(0.6)
+    lines = results_table(results).splitlines()
+    column = lines[0].split(" | ").index("Validation UAR")
+    assert lines[2].split(" | ")[column] == "60.0 ± 14.1"
+    assert "Validation UAR" not in results_table(
+        overview([make_results("x", "synthetic", LABELS, make_runs())])["results"]
+    )

@@ -1,0 +1,179 @@
+# Copyright 2026 The modeling_tacfn authors. Licensed under the Apache License, Version 2.0.
+"""What trained networks still know when an input is missing, noisy or full of gaps. Nothing is trained here."""
+
+import argparse
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+from transformers import AutoModel
+
+from .aggregation import summarize
+from .data import ClipCollator, load_clips, modality_of, normalize_by_speaker, prepare_clips
+from .degradation import lose_frames
+
+
+SOUND = ("audio", "prosody")
+NOISE_DB = (20.0, 10.0, 5.0, 0.0, -5.0)
+LOST_FRAMES = (0.25, 0.5, 0.75, 0.9)
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Condition:
+    """
+    What is done to every test clip.
+
+    Args:
+        kind (`str`): `"both"`, `"sound only"`, `"face only"`, `"noise"` or `"lost frames"`.
+        value (`float`, *optional*): signal-to-noise ratio in dB, or share of the frames that is lost.
+    """
+
+    kind: str
+    value: float | None = None
+
+    @property
+    def name(self) -> str:
+        if self.kind == "noise":
+            return f"noise {self.value:g} dB"
+        return self.kind if self.value is None else f"{100 * self.value:g} % of frames lost"
+
+
+def conditions_of(clips: Sequence[Mapping[str, np.ndarray]]) -> list[Condition]:
+    """The conditions that mean something for these prepared clips: only sound can be noisy, only frames can be lost."""
+    arrays = {array for clip in clips for array in clip}
+    has_sound = any(modality_of(array) in SOUND for array in arrays)
+    has_face = any(modality_of(array) not in SOUND for array in arrays)
+    conditions = [Condition("both")]
+    if has_sound and has_face:
+        conditions += [Condition("sound only"), Condition("face only")]
+    if has_sound:
+        conditions += [Condition("noise", level) for level in NOISE_DB]
+    if "crops" in arrays:
+        conditions += [Condition("lost frames", share) for share in LOST_FRAMES]
+    return conditions
+
+
+def degraded(clips: list[dict], clip_ids: list[str], condition: Condition, noisy: list[dict] | None) -> list[dict]:
+    """The clips under a condition; `noisy` holds the sound of each of them with noise of that level."""
+    if condition.kind == "noise":
+        return [
+            clip | {name: values for name, values in sound.items() if name in clip}
+            for clip, sound in zip(clips, noisy, strict=True)
+        ]
+    if condition.kind == "lost frames":
+        return [
+            clip | {"crops": lose_frames(clip["crops"], condition.value, clip_id)} if "crops" in clip else clip
+            for clip, clip_id in zip(clips, clip_ids, strict=True)
+        ]
+    if condition.kind == "both":
+        return clips
+    keeps_sound = condition.kind == "sound only"
+    return [{name: clip[name] for name in clip if (modality_of(name) in SOUND) == keeps_sound} for clip in clips]
+
+
+def noisy_sound(corpus, processor, snr_db: float, arguments: argparse.Namespace) -> list[dict]:
+    """The prepared sound of each clip of a corpus under white noise; kept on disk as all prepared clips are."""
+    listener = copy.copy(processor)
+    listener.do_video = False  # the sound of a video file is read without its frames
+    rows = corpus.remove_columns("features") if "features" in corpus.column_names else corpus
+    rows = rows.add_column("noise_snr_db", [snr_db] * len(rows))
+    kept, files = prepare_clips(rows, listener, arguments.cache_dir, arguments.num_proc)
+    sounds = dict(zip(kept, load_clips(files), strict=True))
+    return [sounds.get(row, {}) for row in range(len(rows))]
+
+
+@torch.inference_mode()
+def judge(model, clips: list[dict], image_processor) -> np.ndarray:
+    """Probabilities `(clips, num_labels)` of prepared clips; a clip with nothing in it is as likely to be anything."""
+    probabilities = np.full((len(clips), model.config.num_labels), 1 / model.config.num_labels)
+    collator = ClipCollator(model.config.num_labels, image_processor)
+    known = [row for row, clip in enumerate(clips) if clip]
+    for start in range(0, len(known), BATCH_SIZE):
+        rows = known[start : start + BATCH_SIZE]
+        batch = collator([{"index": row, "label": 0, "clip": clips[row]} for row in rows])
+        inputs = {name: value for name, value in batch.items() if name not in ("index", "labels")}
+        probabilities[rows] = model(**inputs).logits.float().softmax(1).numpy()
+    return probabilities
+
+
+def missing_scores(results: Mapping, folder: Path, inputs: tuple, arguments: argparse.Namespace) -> list[dict]:
+    """
+    Score the networks of a finished job on their test speakers under every condition.
+
+    In the speaker-normalised protocol a speaker's clips all come from the same bad day: his statistics are those of his
+    noisy clips.
+
+    Args:
+        results (`Mapping`): content of the job's `results.json`.
+        folder (`Path`): where its networks are.
+        inputs (`tuple`): corpus, prepared clips (not normalised) and processor, as [`~experiment.load_inputs`] gives them.
+        arguments (`argparse.Namespace`): options that the job was trained with.
+
+    Returns:
+        `list[dict]`: `condition`, `kind`, `value`, and the summaries `war` and `uar`, one per condition.
+    """
+    corpus, clips, processor = inputs
+    clip_ids, speakers = corpus["clip_id"][:], corpus["speaker_id"][:]
+    rows = {clip_id: row for row, clip_id in enumerate(clip_ids)}
+    scores = []
+    for condition in tqdm(conditions_of(clips), desc=f"{results['name']} with less", unit="condition"):
+        noisy = noisy_sound(corpus, processor, condition.value, arguments) if condition.kind == "noise" else None
+        given = degraded(clips, clip_ids, condition, noisy)
+        if results["protocol"] == "speaker-normalised":
+            given = normalize_by_speaker(given, speakers)
+        runs = []
+        for path, run in zip(run_folders(folder, results["runs"]), results["runs"], strict=True):
+            network = AutoModel.from_pretrained(path).eval()
+            tested = [given[rows[item["clip_id"]]] for item in run["predictions"]]
+            answers = judge(network, tested, processor.image_processor)
+            predictions = [
+                item | {"probabilities": answer.tolist()}
+                for item, answer in zip(run["predictions"], answers, strict=True)
+            ]
+            runs.append({"fold": run["fold"], "seed": run["seed"], "predictions": predictions})
+        summary = summarize(runs, results["labels"])
+        scores.append(
+            {
+                "condition": condition.name,
+                "kind": condition.kind,
+                "value": condition.value,
+                "war": summary["war"],
+                "uar": summary["uar"],
+            }
+        )
+    return scores
+
+
+def run_folders(folder: Path, runs: Sequence[Mapping]) -> list[Path]:
+    """Where the networks of the runs of a job are: a single one has no folder of its own."""
+    return [folder / f"fold_{run['fold']}_seed_{run['seed']}" for run in runs] if len(runs) > 1 else [folder]
+
+
+def missing_table(results: Sequence[Mapping]) -> str:
+    """Markdown table of the WAR of every result under every condition, in percent with its interval."""
+    names = list(dict.fromkeys(score["condition"] for item in results for score in item["missing"]))
+    lines = [["Method", "Protocol", *names], ["---", "---", *["---:"] * len(names)]]
+    for item in results:
+        scores = {score["condition"]: score["war"] for score in item["missing"]}
+        lines.append([item["name"], item["protocol"], *(_cell(scores.get(name)) for name in names)])
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{table}\n\nWAR in percent over all folds and seeds [95 % interval, bootstrapped over speakers].\n"
+
+
+def _cell(war: Mapping | None) -> str:
+    if war is None:
+        return "–"
+    text = f"{100 * war['pooled']:.1f}"
+    return (
+        text
+        if war["interval_95"] is None
+        else text + " [{:.1f}, {:.1f}]".format(*(100 * x for x in war["interval_95"]))
+    )
+
+
+__all__ = ["Condition", "conditions_of", "missing_scores", "missing_table"]
