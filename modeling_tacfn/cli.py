@@ -135,7 +135,7 @@ def compare_methods(arguments: argparse.Namespace) -> int:
     from .missing import missing_table
 
     results, failed = compare(
-        _shared_options(arguments),
+        shared_options(arguments),
         arguments.output_dir,
         arguments.methods,
         arguments.protocols,
@@ -151,7 +151,7 @@ def compare_methods(arguments: argparse.Namespace) -> int:
     return int(bool(failed))
 
 
-def _shared_options(arguments: argparse.Namespace) -> list[str]:
+def shared_options(arguments: argparse.Namespace) -> list[str]:
     """What all methods of a comparison share, as options of train.py; a dataset brings its own file if there is one."""
     config, dataset = arguments.config, arguments.dataset
     if config is None and dataset is None:

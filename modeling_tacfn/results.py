@@ -274,7 +274,7 @@ def _latex(text: str) -> str:
 
 
 def _table(items: Sequence[Mapping[str, Any]], single_modality: bool) -> tuple[list[str], list[list[str]], str]:
-    """Header, rows and a line on how to read them; a column appears only where some result has something for it."""
+    """Header, rows and a line on how to read them; a column appears only where it tells rows apart."""
     reference = next((item["paired"]["reference"] for item in items if item.get("paired")), None)
     is_timed = any(item.get("seconds_per_clip") for item in items)
     is_validated = any(item.get("validation_uar") for item in items)
@@ -301,7 +301,8 @@ def _table(items: Sequence[Mapping[str, Any]], single_modality: bool) -> tuple[l
             if is_timed:
                 row.append(f"{1000 * item['seconds_per_clip']:.1f}" if inputs == "all" else "")
             rows.append(row)
-    notes = (
+    header, rows, shared = _without_constant_columns(header, rows)
+    notes = shared + (
         "Percent: mean ± standard deviation over folds and seeds [95 % interval of the pooled score, bootstrapped over "
         "speakers]."
     )
@@ -314,6 +315,22 @@ def _table(items: Sequence[Mapping[str, Any]], single_modality: bool) -> tuple[l
     if is_timed:
         notes += " ms per clip: median time in the network, one clip alone, all methods in one run."
     return header, rows, notes + (f" {LEARNING_CHECK_NOTE}" if has_check else "")
+
+
+def _without_constant_columns(header: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]], str]:
+    """What is the same in every row is said once, in a sentence, and not in a column."""
+    constant = [
+        index
+        for index, name in enumerate(header)
+        if name in ("Inputs", "Corpus", "Protocol", "Runs") and len({row[index] for row in rows}) == 1 < len(rows)
+    ]
+    said = [f"{header[index].lower()} {rows[0][index]}" for index in constant]
+    kept = [index for index in range(len(header)) if index not in constant]
+    return (
+        [header[index] for index in kept],
+        [[row[index] for index in kept] for row in rows],
+        f"In all rows: {'; '.join(said)}. " if said else "",
+    )
 
 
 def _format_difference(paired: Mapping[str, Any] | None) -> str:

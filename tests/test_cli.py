@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import build
 
 from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor
+from modeling_tacfn.cli import shared_options
 from tacfn import ADAPT_EXAMPLE, COMPARE_EXAMPLE, PREDICT_EXAMPLE, build_parser, main
 
 
@@ -328,11 +329,30 @@ def test_usage_puts_the_clips_first(capsys):
 def test_examples_of_the_help_are_understood():
     text = (PREDICT_EXAMPLE + COMPARE_EXAMPLE + ADAPT_EXAMPLE).replace("\\\n", " ")
     lines = [line.strip() for line in text.splitlines() if line.strip().startswith("tacfn ")]
-    assert len(lines) == 9
+    assert len(lines) == 10
     parsed = [build_parser().parse_args(shlex.split(line)[1:]) for line in lines]
     assert parsed[1].clips == [{"video": "clip.webm"}, {"video": "another.mp4"}]
     assert parsed[3].clips == [{"audio": "speech.wav"}]
     assert parsed[3].speaker_clips[1] == {"audio": "more2.wav", "features": {"units": "au.csv#2"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "shared"),
+    [
+        ("--dataset synthetic", ["--config", "configs/synthetic.yaml", "--dataset", "synthetic"]),
+        ("--dataset ravdess --data_dir X -- --epochs 3", ["--dataset", "ravdess", "--data_dir", "X", "--epochs", "3"]),
+        ("--config my.yaml", ["--config", "my.yaml"]),
+        ("--config my.yaml --dataset ravdess", ["--config", "my.yaml", "--dataset", "ravdess"]),
+    ],
+)
+def test_a_dataset_brings_its_own_settings(given, shared, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert shared_options(build_parser().parse_args(["compare", *given.split()])) == shared
+
+
+def test_a_comparison_of_nothing_is_refused(capsys):
+    assert main(["compare"]) == 1
+    assert "expected --dataset NAME, or --config FILE" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["predict", "a.mp4"]])

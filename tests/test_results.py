@@ -292,8 +292,8 @@ def test_overview_keeps_every_number_that_is_quoted(tmp_path):
     assert stored[1]["paired"] is None
     assert stored[2]["paired"] is None
     whole = results_table([results[1], results[0], results[2]]).splitlines()
-    assert [row.split(" | ")[:7] for row in results_table(stored).splitlines()[:8]] == [
-        row.split(" | ")[:7] for row in whole[:8]
+    assert [row.split(" | ")[:6] for row in results_table(stored).splitlines()[:8]] == [
+        row.split(" | ")[:6] for row in whole[:8]
     ]
     assert (
         len(results_table(stored, single_modality=False).splitlines()) == len(results_table(stored).splitlines()) - 3
@@ -391,7 +391,11 @@ def test_the_validation_speakers_choose_options_beside_the_test_scores():
         ]
     results = overview([make_results("chosen", "synthetic", LABELS, runs)])["results"]
     assert results[0]["validation_uar"]["mean"] == pytest.approx(0.6)
-    lines = results_table(results).splitlines()
+    (line,) = results
+    lines = results_table([line, line | {"name": "other"}]).splitlines()
+    assert lines[-1].startswith(
+        "In all rows: inputs all; corpus synthetic; protocol plain; runs 2 folds, 1 seed. Percent"
+    )
     column = lines[0].split(" | ").index("Validation UAR")
     assert lines[2].split(" | ")[column] == "60.0 ± 14.1"
     assert "Validation UAR" not in results_table(
