@@ -23,12 +23,12 @@ person, recorded as the clips to be judged will be, in mixed moods. Few clips ar
 PROTOCOLS = ("plain", "speaker-normalised")
 COMPARE_EXAMPLE = """examples:
   tacfn compare --dataset synthetic --methods audio_only video_only concatenation tacfn --folds 0 --seeds 0
-  tacfn compare --dataset ravdess_au --data_dir RAVDESS --protocols plain speaker-normalised --missing
+  tacfn compare --dataset ravdess_au --data_dir RAVDESS --protocols plain speaker-normalised --missing --adaptation
   tacfn compare --dataset ravdess_au --data_dir RAVDESS --methods tacfn tacfn_no_selection tacfn_softmax
   tacfn compare --config my.yaml -- --epochs 20
 
 Interrupted, the same command goes on where it stopped. The folder gets results.json, table.md, table.tex and comparison.png,
-with --missing also missing.md and missing.png."""
+with --missing and --adaptation also a table and a picture of each."""
 PREDICT_EXAMPLE = """examples:
   tacfn predict clip.mp4 --model runs/synthetic --plot prediction.png
   tacfn predict clip.webm another.mp4 --model DIR --json
@@ -114,6 +114,9 @@ def _add_compare(commands) -> None:
     compare.add_argument("--num_jobs", type=positive, default=2, help="trainings at the same time, 2 by default")
     compare.add_argument("--output_dir", type=Path, default=Path("runs/comparison"))
     compare.add_argument("--missing", action="store_true", help="also score with inputs missing, noisy, full of gaps")
+    compare.add_argument(
+        "--adaptation", action="store_true", help="also score with few clips of a speaker known (speaker-normalised)"
+    )
     compare.add_argument("options", nargs="*", metavar="-- OPTION", help="more options of train.py, after two dashes")
 
 

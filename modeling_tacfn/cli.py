@@ -131,6 +131,7 @@ def adapt(arguments: argparse.Namespace) -> int:
 def compare_methods(arguments: argparse.Namespace) -> int:
     """Train the grid, print its table; 1 if a method failed."""
     # Only this command trains.
+    from .adaptation_curve import adaptation_table
     from .comparison import compare
     from .missing import missing_table
 
@@ -143,10 +144,13 @@ def compare_methods(arguments: argparse.Namespace) -> int:
         arguments.seeds,
         arguments.num_jobs,
         arguments.missing,
+        arguments.adaptation,
     )
     print(results_table(results["results"], single_modality=False))
     if arguments.missing:
         print(missing_table(results["results"]))
+    if adapted := [item for item in results["results"] if "adaptation" in item]:
+        print(adaptation_table(adapted))
     print(f"Results, tables and pictures: {arguments.output_dir}")
     return int(bool(failed))
 

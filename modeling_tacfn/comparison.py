@@ -17,11 +17,13 @@ import torch
 from tqdm.auto import tqdm
 from transformers import AutoModel
 
+from .adaptation_curve import adaptation_scores, adaptation_table
+from .comparison_plots import plot_adaptation, plot_comparison, plot_missing
 from .data import ClipCollator
 from .experiment import ARGUMENTS, RUN_RESULTS, load_inputs, make_splits, parse_arguments
 from .files import atomic_path
-from .missing import SOUND, missing_scores, missing_table, run_folders
-from .plots import plot_comparison, plot_missing
+from .missing import SOUND, missing_scores, missing_table
+from .rescoring import run_folders
 from .results import load_results, overview, results_latex, results_table, save_json_atomic
 
 
@@ -233,12 +235,19 @@ def seconds_per_clip(folder: Path, inputs: tuple) -> float:
     return statistics.median(times[1:])
 
 
-def write_comparison(jobs: list[Job], output: Path, reference: str = "tacfn", with_missing: bool = False) -> dict:
+def write_comparison(
+    jobs: list[Job],
+    output: Path,
+    reference: str = "tacfn",
+    with_missing: bool = False,
+    with_adaptation: bool = False,
+) -> dict:
     """
     Put the finished jobs together: `results.json`, `table.md`, `table.tex` and `comparison.png` in `output`.
 
     Every method is compared with `reference` by a paired test over speakers. `with_missing` scores every network again with
-    inputs missing, noisy or full of gaps, and adds `missing.md` and `missing.png`.
+    inputs missing, noisy or full of gaps, and adds `missing.md` and `missing.png`. `with_adaptation` scores those of the
+    speaker-normalised protocol again with few clips of a speaker known, and adds `adaptation.md` and `adaptation.png`.
     """
     measured = []
     for job in jobs:
@@ -249,6 +258,8 @@ def write_comparison(jobs: list[Job], output: Path, reference: str = "tacfn", wi
         more = {"seconds_per_clip": seconds_per_clip(run_folders(job.folder, results["runs"])[0], inputs)}
         if with_missing:
             more["missing"] = missing_scores(results, job.folder, inputs, arguments)
+        if with_adaptation and job.protocol == "speaker-normalised":
+            more["adaptation"] = adaptation_scores(results, job.folder, inputs)
         measured.append(results | more)
     results = overview(measured, reference=reference)
     save_json_atomic(output / RUN_RESULTS, results)
@@ -256,6 +267,9 @@ def write_comparison(jobs: list[Job], output: Path, reference: str = "tacfn", wi
     if with_missing:
         texts["missing.md"] = missing_table(results["results"])
         plot_missing(results["results"], output / "missing.png")
+    if adapted := [item for item in results["results"] if "adaptation" in item]:
+        texts["adaptation.md"] = adaptation_table(adapted)
+        plot_adaptation(adapted, output / "adaptation.png")
     for name, text in texts.items():
         with atomic_path(output / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -272,6 +286,7 @@ def compare(
     seeds: list[int] | None = None,
     num_jobs: int = 2,
     with_missing: bool = False,
+    with_adaptation: bool = False,
 ) -> tuple[dict, list[Job]]:
     """
     Train methods under one protocol each and put them side by side; interrupted, the same call goes on.
@@ -284,7 +299,7 @@ def compare(
         folds (`list[int]`, *optional*): all if not given.
         seeds (`list[int]`, *optional*): 0, 1 and 2 if not given.
         num_jobs (`int`, *optional*, defaults to 2): trainings at the same time.
-        with_missing (`bool`, *optional*, defaults to `False`): as in [`write_comparison`].
+        with_missing, with_adaptation (`bool`, *optional*, default to `False`): as in [`write_comparison`].
 
     Returns:
         `tuple`: what `results.json` holds, and the jobs that failed.
@@ -304,4 +319,5 @@ def compare(
         raise ValueError(
             f"expected at least one method to be trained, but all failed; the first: see {failed[0].log}."
         )
-    return write_comparison(jobs, output, with_missing=with_missing), failed
+    results = write_comparison(jobs, output, with_missing=with_missing, with_adaptation=with_adaptation)
+    return results, failed

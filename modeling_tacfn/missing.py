@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm.auto import tqdm
 from transformers import AutoModel
 
 from .aggregation import summarize
-from .data import ClipCollator, load_clips, modality_of, normalize_by_speaker, prepare_clips
+from .data import load_clips, modality_of, normalize_by_speaker, prepare_clips
 from .degradation import lose_frames
+from .rescoring import format_cell, judge, rescored, run_folders
 
 
 SOUND = ("audio", "prosody")
 NOISE_DB = (20.0, 10.0, 5.0, 0.0, -5.0)
 LOST_FRAMES = (0.25, 0.5, 0.75, 0.9)
-BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -87,20 +86,6 @@ def noisy_sound(corpus, processor, snr_db: float, arguments: argparse.Namespace)
     return [sounds.get(row, {}) for row in range(len(rows))]
 
 
-@torch.inference_mode()
-def judge(model, clips: list[dict], image_processor) -> np.ndarray:
-    """Probabilities `(clips, num_labels)` of prepared clips; a clip with nothing in it is as likely to be anything."""
-    probabilities = np.full((len(clips), model.config.num_labels), 1 / model.config.num_labels)
-    collator = ClipCollator(model.config.num_labels, image_processor)
-    known = [row for row, clip in enumerate(clips) if clip]
-    for start in range(0, len(known), BATCH_SIZE):
-        rows = known[start : start + BATCH_SIZE]
-        batch = collator([{"index": row, "label": 0, "clip": clips[row]} for row in rows])
-        inputs = {name: value for name, value in batch.items() if name not in ("index", "labels")}
-        probabilities[rows] = model(**inputs).logits.float().softmax(1).numpy()
-    return probabilities
-
-
 def missing_scores(results: Mapping, folder: Path, inputs: tuple, arguments: argparse.Namespace) -> list[dict]:
     """
     Score the networks of a finished job on their test speakers under every condition.
@@ -131,11 +116,7 @@ def missing_scores(results: Mapping, folder: Path, inputs: tuple, arguments: arg
             network = AutoModel.from_pretrained(path).eval()
             tested = [given[rows[item["clip_id"]]] for item in run["predictions"]]
             answers = judge(network, tested, processor.image_processor)
-            predictions = [
-                item | {"probabilities": answer.tolist()}
-                for item, answer in zip(run["predictions"], answers, strict=True)
-            ]
-            runs.append({"fold": run["fold"], "seed": run["seed"], "predictions": predictions})
+            runs.append(rescored(run, answers))
         summary = summarize(runs, results["labels"])
         scores.append(
             {
@@ -149,31 +130,15 @@ def missing_scores(results: Mapping, folder: Path, inputs: tuple, arguments: arg
     return scores
 
 
-def run_folders(folder: Path, runs: Sequence[Mapping]) -> list[Path]:
-    """Where the networks of the runs of a job are: a single one has no folder of its own."""
-    return [folder / f"fold_{run['fold']}_seed_{run['seed']}" for run in runs] if len(runs) > 1 else [folder]
-
-
 def missing_table(results: Sequence[Mapping]) -> str:
     """Markdown table of the WAR of every result under every condition, in percent with its interval."""
     names = list(dict.fromkeys(score["condition"] for item in results for score in item["missing"]))
     lines = [["Method", "Protocol", *names], ["---", "---", *["---:"] * len(names)]]
     for item in results:
         scores = {score["condition"]: score["war"] for score in item["missing"]}
-        lines.append([item["name"], item["protocol"], *(_cell(scores.get(name)) for name in names)])
+        lines.append([item["name"], item["protocol"], *(format_cell(scores.get(name)) for name in names)])
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f"{table}\n\nWAR in percent over all folds and seeds [95 % interval, bootstrapped over speakers].\n"
-
-
-def _cell(war: Mapping | None) -> str:
-    if war is None:
-        return "–"
-    text = f"{100 * war['pooled']:.1f}"
-    return (
-        text
-        if war["interval_95"] is None
-        else text + " [{:.1f}, {:.1f}]".format(*(100 * x for x in war["interval_95"]))
-    )
 
 
 __all__ = ["Condition", "conditions_of", "missing_scores", "missing_table"]

@@ -13,12 +13,13 @@ from .files import atomic_path
 
 
 # Okabe & Ito: told apart by readers of every colour vision; markers tell them apart in grey.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_NAMES = {"uar": "UAR", "war": "WAR", "macro_f1": "macro-F1", "loss": "loss"}
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+NAMES = {"uar": "UAR", "war": "WAR", "macro_f1": "macro-F1", "loss": "loss"}
 
 
-def _save(figure: Figure, path: str | os.PathLike) -> None:
+def save_figure(figure: Figure, path: str | os.PathLike) -> None:
+    """Draw without a display, under a temporary name first."""
     FigureCanvasAgg(figure)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150, bbox_inches="tight", pad_inches=0.08)
@@ -26,7 +27,7 @@ def _save(figure: Figure, path: str | os.PathLike) -> None:
 
 def _series_name(key: str) -> str:
     side, _, quantity = key.partition("_")
-    return f"{side} {_NAMES.get(quantity, quantity)}" if quantity else _NAMES.get(key, key)
+    return f"{side} {NAMES.get(quantity, quantity)}" if quantity else NAMES.get(key, key)
 
 
 def plot_learning_curve(
@@ -56,7 +57,7 @@ def plot_learning_curve(
     figure = Figure(figsize=(5.2 * len(panels), 3.8), layout="constrained")
     for index, panel in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), index + 1)
-        for key, colour, marker in zip(panel, _cycle(_COLOURS, len(panel)), _cycle(_MARKERS, len(panel)), strict=True):
+        for key, colour, marker in zip(panel, _cycle(COLOURS, len(panel)), _cycle(MARKERS, len(panel)), strict=True):
             values = np.array([epoch[key] if _is_number(epoch.get(key)) else np.nan for epoch in history], dtype=float)
             known = np.isfinite(values)
             spacing = max(1, len(epochs) // 20)
@@ -81,7 +82,7 @@ def plot_learning_curve(
         axes.legend(frameon=False)
     if title:
         figure.suptitle(title)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_confusion(
@@ -130,105 +131,7 @@ def plot_confusion(
     figure.colorbar(image, ax=axes, shrink=0.82, label="share of the true class")
     if title:
         axes.set_title(title)
-    _save(figure, path)
-
-
-def plot_comparison(results: Sequence[Mapping], path: str | os.PathLike, metric: str = "war") -> None:
-    """Draw the score of every method with its 95 % interval over speakers, one panel per protocol.
-
-    Args:
-        results (`Sequence[Mapping]`): contents of `results.json` files of one corpus.
-        path (`str` or `os.PathLike`): picture to make or replace; its suffix tells the format.
-        metric (`str`, *optional*, defaults to `"war"`): `"war"`, `"uar"` or `"macro_f1"`.
-
-    Raises:
-        ValueError: If there are no results.
-    """
-    if not results:
-        raise ValueError("Expected at least one result to draw, received none.")
-    protocols = list(dict.fromkeys(item["protocol"] for item in results))
-    panels = [[item for item in results if item["protocol"] == protocol] for protocol in protocols]
-    height = 1.3 + 0.3 * max(map(len, panels))
-    figure = Figure(figsize=(5.6 * len(panels), height), layout="constrained")
-    for index, (protocol, panel) in enumerate(zip(protocols, panels, strict=True)):
-        axes = figure.add_subplot(1, len(panels), index + 1)
-        panel = sorted(panel, key=lambda item: item["summary"][metric]["pooled"])
-        for row, item in enumerate(panel):
-            score = item["summary"][metric]
-            low, high = score["interval_95"] or [score["pooled"]] * 2
-            colour = _COLOURS[1] if item["name"].startswith("tacfn") else _COLOURS[0]
-            axes.plot([100 * low, 100 * high], [row, row], color=colour, linewidth=1.6)
-            axes.plot(100 * score["pooled"], row, marker="o", color=colour, markersize=6)
-        axes.set_yticks(range(len(panel)), [item["name"].replace("_", " ") for item in panel])
-        axes.set_xlabel(f"{_NAMES[metric]} in percent, 95 % interval over speakers")
-        axes.set_title(protocol)
-        axes.grid(axis="x", alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
-
-
-def plot_missing(results: Sequence[Mapping], path: str | os.PathLike) -> None:
-    """Draw how the WAR falls when inputs are missing, noisy or full of gaps: a row per protocol, a panel per kind of loss.
-
-    Args:
-        results (`Sequence[Mapping]`): results of one corpus, each with `missing` as `missing.missing_scores` gives it.
-        path (`str` or `os.PathLike`): picture to make or replace; its suffix tells the format.
-    """
-    protocols = list(dict.fromkeys(item["protocol"] for item in results))
-    kinds = {score["kind"] for item in results for score in item["missing"]}
-    panels = [kind for kind in ("inputs", "noise", "lost frames") if kind == "inputs" or kind in kinds]
-    size = (4.6 * len(panels) + 1.8, 3.9 * len(protocols))
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(len(protocols), len(panels), squeeze=False, sharey=True)
-    names = list(dict.fromkeys(item["name"] for item in results))
-    for row, protocol in zip(grid, protocols, strict=True):
-        for axes, kind in zip(row, panels, strict=True):
-            for item in (item for item in results if item["protocol"] == protocol):
-                index = names.index(item["name"])
-                _draw_loss(axes, kind, item, index, len(names))
-            axes.set_title(f"{protocol}: {kind}" if len(protocols) > 1 else kind)
-            axes.grid(alpha=0.3)
-            axes.spines[["top", "right"]].set_visible(False)
-        row[0].set_ylabel("WAR in percent, 95 % interval over speakers")
-    handles, labels = grid[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", frameon=False)
-    _save(figure, path)
-
-
-def _draw_loss(axes, kind: str, item: Mapping, index: int, count: int) -> None:
-    """One method in one panel; the methods stand side by side so that their intervals can be told apart."""
-    whole = next(score for score in item["missing"] if score["kind"] == "both")
-    wanted = ("sound only", "face only") if kind == "inputs" else (kind,)
-    scores = [whole, *(score for score in item["missing"] if score["kind"] in wanted)]
-    if kind == "inputs":
-        places, ticks = {"both": 0, "sound only": 1, "face only": 2}, ["both", "sound only", "face only"]
-        x = [places[score["kind"]] for score in scores]
-    elif kind == "noise":
-        ticks = ["none", *(f"{score['value']:g}" for score in scores[1:])]
-        x = list(range(len(scores)))
-        axes.set_xlabel("signal-to-noise ratio in dB")
-    else:
-        ticks = [f"{100 * (score['value'] or 0):g}" for score in scores]
-        x = list(range(len(scores)))
-        axes.set_xlabel("percent of the frames lost")
-    if len(scores) > 1 or kind == "inputs":
-        axes.set_xticks(range(len(ticks)), ticks)
-        x = np.array(x) + 0.5 * (index - (count - 1) / 2) / count
-        pooled = np.array([100 * score["war"]["pooled"] for score in scores])
-        bounds = [score["war"]["interval_95"] or [score["war"]["pooled"]] * 2 for score in scores]
-        low, high = 100 * np.array(bounds).T
-        axes.errorbar(
-            x,
-            pooled,
-            yerr=[np.maximum(pooled - low, 0), np.maximum(high - pooled, 0)],
-            color=_COLOURS[index % len(_COLOURS)],
-            marker=_MARKERS[(index + index // len(_COLOURS)) % len(_MARKERS)],
-            linestyle="none" if kind == "inputs" else "-",
-            linewidth=0.9,
-            elinewidth=0.8,
-            markersize=4,
-            label=item["name"].replace("_", " "),
-        )
+    save_figure(figure, path)
 
 
 def _is_number(value: object) -> bool:

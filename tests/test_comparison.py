@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pytest
 import yaml
 from tone_corpus import AUDIO_PROCESSOR, NETWORK, write_tones
+from transformers import AutoModel, AutoProcessor
 
 from dataset_scripts.base import CORPORA
 from modeling_tacfn import comparison, experiment
@@ -131,6 +133,33 @@ def test_finished_jobs_become_a_results_file_tables_and_a_picture(config, tmp_pa
     assert "face only" not in by_name["audio_only"]
     assert "| tacfn | plain |" in (tmp_path / "missing.md").read_text()
     assert (tmp_path / "missing.png").stat().st_size > 5000
+
+
+def test_clips_of_a_speaker_are_worth_what_a_user_would_see(config, tmp_path):
+    jobs = plan(["tacfn"], ["plain", "speaker-normalised"], [1], [0], ["--config", str(config)], tmp_path)
+    for job in jobs:
+        experiment.main(job.options)
+    stored = {item["protocol"]: item for item in write_comparison(jobs, tmp_path, with_adaptation=True)["results"]}
+    assert "adaptation" not in stored["plain"]
+    curve = stored["speaker-normalised"]["adaptation"]
+    assert [(point["clips"], point["num_runs"]) for point in curve] == [
+        (0, 1), (1, 5), (2, 5), (5, 5), (10, 1), (20, 1), (60, 1)
+    ]  # fmt: skip
+    assert (tmp_path / "adaptation.md").read_text().startswith("| Method | 0 | 1 | 2 | 5 | 10 | 20 | 60 |")
+    assert (tmp_path / "adaptation.png").stat().st_size > 5000
+
+    folder = jobs[1].folder
+    model, processor = AutoModel.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
+    predictions = json.loads((folder / "results.json").read_text())["runs"][0]["predictions"]
+    corpus, _, _ = experiment.load_inputs(experiment.parse_arguments(jobs[1].options))
+    rows = {row["clip_id"]: row for row in corpus}
+
+    def is_right(item):
+        row = rows[item["clip_id"]]
+        given = processor(audio=row["audio"], features=row["features"])
+        return model(**given).logits.argmax().item() == item["label"]
+
+    assert curve[0]["war"]["pooled"] == pytest.approx(np.mean([is_right(item) for item in predictions]))
 
 
 @pytest.mark.slow
