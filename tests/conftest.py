@@ -20,3 +20,22 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("set TACFN_DATA to the folder with the real recordings")
     return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def recording():
+    """100 numbered frames, and four seconds of sound at 48 kHz with four bursts."""
+    from media_samples import bursts, numbered_frames
+
+    return numbered_frames(100), bursts(4, [0.0, 1.0, 2.0, 3.5], 48000)
+
+
+@pytest.fixture(scope="module")
+def mp4(tmp_path_factory, recording):
+    """Four seconds at 25 frames/s with B-frames and a keyframe about every second."""
+    from media_samples import write_mp4
+
+    path = tmp_path_factory.mktemp("media") / "clip.mp4"
+    return write_mp4(
+        path, *recording, 48000, codec_options={"preset": "fast", "bf": "3", "g": "25", "sc_threshold": "0"}
+    )
