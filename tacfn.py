@@ -12,10 +12,11 @@ from pathlib import Path
 
 PICTURES = (".png", ".pdf", ".svg")
 SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".opus")
+VIDEOS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".flv", ".mpg", ".mpeg", ".ts", ".3gp", ".wmv", ".ogv")
 # The keys of `convert.AUTHORS_NETWORKS`, which cannot be asked before torch is imported.
 CONVERTIBLE = ("cfn_sr", "avt_ca")
 ADAPT_EXAMPLE = """example:
-  tacfn adapt ann/*.wav --model DIR --features units=au.csv --output ann.json
+  tacfn adapt --clips ann --model DIR --features units=au.csv --output ann.json
   tacfn predict new.wav --model DIR --features 'units=au.csv#new' --speaker ann.json
 
 The file holds the mean and the spread of what the network measures, nothing of the recordings themselves. It assumes one
@@ -83,7 +84,9 @@ def _add_adapt(commands) -> None:
         epilog=ADAPT_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    adapt.add_argument("clips", type=media, nargs="+", metavar="CLIP", help="clips of one person in various moods")
+    clips = {"type": media_of, "metavar": "CLIP", "default": []}
+    adapt.add_argument("clips", nargs="*", help="clips of one person in various moods, or folders of them", **clips)
+    adapt.add_argument("--clips", dest="more_clips", nargs="+", help="the same, as an option", **clips)
     adapt.add_argument("--model", required=True, help="folder of a trained network, or its name on the Hub")
     adapt.add_argument(
         "--features",
@@ -95,6 +98,7 @@ def _add_adapt(commands) -> None:
     )
     adapt.add_argument("--output", type=Path, required=True, metavar="FILE.json", help="file to make")
     adapt.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
+    adapt.set_defaults(error=adapt.error)
 
 
 def _add_compare(commands) -> None:
@@ -171,6 +175,12 @@ def _check_predict(arguments: argparse.Namespace) -> None:
         arguments.error(f"--{given[0]} is for one clip, got {len(arguments.clips)}; run them one at a time.")
 
 
+def _check_adapt(arguments: argparse.Namespace) -> None:
+    arguments.clips = [clip for clips in (*arguments.clips, *arguments.more_clips) for clip in clips]
+    if not arguments.clips:
+        arguments.error("expected clips of the person, got none; give files, or a folder of them.")
+
+
 def feature(text: str) -> tuple[str, str]:
     name, separator, path = text.partition("=")
     if not (name and separator and path):
@@ -186,6 +196,19 @@ def speaker_clip(text: str) -> dict:
 def media(path: str) -> dict:
     """A sound file is sound, anything else is a video whose sound is taken from it."""
     return {"audio": path} if Path(path).suffix.lower() in SOUNDS else {"video": path}
+
+
+def media_of(path: str) -> list[dict]:
+    """A file, or every sound and video file that lies directly in a folder, by name."""
+    if not Path(path).is_dir():
+        return [media(path)]
+    files = sorted(file for file in Path(path).iterdir() if file.is_file() and not file.name.startswith("."))
+    clips = [media(str(file)) for file in files if file.suffix.lower() in SOUNDS + VIDEOS]
+    if not clips:
+        raise argparse.ArgumentTypeError(
+            f"expected sound or video files in {path} ({', '.join(SOUNDS + VIDEOS)}), found none among its {len(files)} files"
+        )
+    return clips
 
 
 def picture(text: str) -> Path:
@@ -205,6 +228,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     if options.command == "predict":
         _check_predict(options)
+    if options.command == "adapt":
+        _check_adapt(options)
     from modeling_tacfn import cli
 
     try:

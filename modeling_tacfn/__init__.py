@@ -16,6 +16,7 @@ from transformers import (  # noqa: E402
     AutoModelForVideoClassification,
     AutoProcessor,
 )
+from transformers.pipelines import PIPELINE_REGISTRY  # noqa: E402
 
 from .baselines import BaselineConfig, BaselineModel  # noqa: E402
 from .configuration_avt_ca import AvtCaConfig  # noqa: E402
@@ -26,6 +27,7 @@ from .image_processing_tacfn import TacfnImageProcessor  # noqa: E402
 from .modeling_avt_ca import AvtCaModel, AvtCaPreTrainedModel  # noqa: E402
 from .modeling_cfn_sr import CfnSrModel, CfnSrPreTrainedModel  # noqa: E402
 from .modeling_tacfn import TacfnModel, TacfnPreTrainedModel  # noqa: E402
+from .pipeline_tacfn import TASK, AudioVisualEmotionPipeline  # noqa: E402
 from .processing_tacfn import TacfnProcessor  # noqa: E402
 
 
@@ -45,8 +47,10 @@ for config_class, model_class in (
     if config_class is not BaselineConfig:
         config_class.register_for_auto_class()
         model_class.register_for_auto_class("AutoModel")
+PIPELINE_REGISTRY.register_pipeline(TASK, AudioVisualEmotionPipeline, pt_model=AutoModel, type="multimodal")
 
 __all__ = [
+    "AudioVisualEmotionPipeline",
     "AvtCaConfig",
     "AvtCaModel",
     "AvtCaPreTrainedModel",

@@ -8,20 +8,17 @@ clips are of one person, recorded as the clips to be judged will be, and of mixe
 will seem calm afterwards.
 """
 
-import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from .data import modality_of
 from .feature_arrays import known_statistics, mean_of_known
 from .files import save_json_atomic
+from .speaker_file import FORMAT, VERSION, load_speaker
 
 
-FORMAT = "tacfn-speaker"
-VERSION = 1
 # Fewer than this and more than that are not told apart by a few dozen training speakers.
 FEWEST_CLIPS, MOST_CLIPS = 0.1, 100.0
 
@@ -95,47 +92,6 @@ def save_speaker(statistics: Mapping[str, tuple], path: str | os.PathLike, num_c
     """
     features = {name: {"mean": _numbers(mean), "std": _numbers(std)} for name, (mean, std) in statistics.items()}
     save_json_atomic(path, {"format": FORMAT, "version": VERSION, "num_clips": num_clips, "features": features})
-
-
-def load_speaker(path: str | os.PathLike, processor=None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """
-    Read what [`save_speaker`] wrote.
-
-    Args:
-        path (`str` or `os.PathLike`): the file.
-        processor ([`TacfnProcessor`], *optional*): that the file must fit.
-
-    Returns:
-        `dict`: `speaker_statistics` of a processor's call.
-
-    Raises:
-        ValueError: it is no such file, was written by a newer version, or belongs to another network.
-    """
-    try:
-        stored = json.loads(Path(path).read_text(encoding="utf-8"))
-        if stored["format"] != FORMAT:
-            raise ValueError(f"format {stored['format']!r}")
-        version = stored["version"]
-        statistics = {
-            name: tuple(np.asarray(values[key], np.float32) for key in ("mean", "std"))
-            for name, values in stored["features"].items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"expected a speaker's file in {path}, as `tacfn adapt` writes them, got {error}.") from error
-    if version > VERSION:
-        raise ValueError(f"{path}: expected version {VERSION}, got {version}; upgrade modeling_tacfn.")
-    for name, (mean, std) in statistics.items():
-        if mean.ndim != 1 or mean.shape != std.shape or not (np.isfinite(mean).all() and (std > 0).all()):
-            raise ValueError(f"{path}: expected a finite mean and a positive std for each number of {name!r}.")
-    wanted = {} if processor is None else (processor.speaker_prior or {})
-    for name, usual in wanted.items():
-        size = len(statistics[name][0]) if name in statistics else None
-        if size != len(usual["mean"]):
-            raise ValueError(
-                f"{path}: expected {len(usual['mean'])} numbers for {name!r}, got {size or 'none'}; the file was made for "
-                "another network. Make it with this one: `tacfn adapt --model …`."
-            )
-    return statistics
 
 
 __all__ = ["load_speaker", "save_speaker", "speaker_prior"]

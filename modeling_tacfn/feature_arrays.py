@@ -106,6 +106,29 @@ def pad_feature(name: str, values: list[np.ndarray | None]) -> tuple[np.ndarray,
     return np.where(mask if ranks == {1} else mask[..., None], padded, np.float32(0.0)), mask
 
 
+def spread_rows(rows: dict, indices: list[int], size: int) -> dict:
+    """
+    Put the rows of the clips that have a modality among empty rows for those that lack it.
+
+    Args:
+        rows (`dict[str, np.ndarray | torch.Tensor]`): arrays with a row for each clip that has the modality.
+        indices (`list[int]`): which clips of the batch those are.
+        size (`int`): how many clips the batch has.
+
+    Returns:
+        `dict[str, np.ndarray | torch.Tensor]`: arrays of `size` rows.
+    """
+    if len(indices) == size:
+        return dict(rows)
+    spread = {}
+    for key, value in rows.items():
+        empty = torch.zeros if isinstance(value, torch.Tensor) else np.zeros
+        place = {"device": value.device} if isinstance(value, torch.Tensor) else {}
+        spread[key] = empty((size, *value.shape[1:]), dtype=value.dtype, **place)
+        spread[key][indices] = value
+    return spread
+
+
 def normalize_batch(data: dict, statistics: dict) -> None:
     """
     Centre and scale what is there by a speaker's statistics; padding stays zero.
@@ -132,4 +155,4 @@ def normalize_batch(data: dict, statistics: dict) -> None:
         data["features"][name] = scaled(name, values, data["feature_masks"][name])
 
 
-__all__ = ["known_statistics", "mean_of_known", "normalize_batch", "pad_feature", "speaker_estimate"]
+__all__ = ["known_statistics", "mean_of_known", "normalize_batch", "pad_feature", "speaker_estimate", "spread_rows"]

@@ -14,8 +14,8 @@ from transformers import AutoModel, AutoProcessor
 from transformers.utils import logging
 from transformers.utils.logging import disable_progress_bar
 
-from .adaptation import load_speaker
 from .processing_tacfn import ClipInputs
+from .speaker_file import load_speaker
 
 
 logger = logging.get_logger(__name__)
@@ -174,12 +174,13 @@ def speaker_statistics(processor, clips: list[dict] | None, speaker: str | os.Pa
     if not clips and not processor.speaker_prior:
         raise ValueError(
             "this network was trained on features centred and scaled by each speaker's own clips: expected several clips "
-            "of the same speaker, got none. Give them, without labels, as `speaker_clips` (`--speaker_clips` of the command)."
+            "of the same speaker, got none. Give them, without labels, as `speaker_clips` (`--speaker_clips` of the command), or as "
+            "`speaker` of the pipeline."
         )
     if not clips:
         logger.warning(
             "Nothing is known of the speaker, so he is taken for an average one. Clips of him, without labels, make the answer "
-            "better: `speaker_clips`, or `tacfn adapt` once for all."
+            "better: `speaker_clips` (`speaker` of the pipeline), or `tacfn adapt` once for all."
         )
     return processor.speaker_statistics([processor.read(**arguments) for arguments in clips or []])
 
@@ -223,7 +224,7 @@ def predict(
     clip = processor.read(
         video=video, audio=audio, features=features, sampling_rate=sampling_rate, keep_frames=video is not None
     )
-    batch = processor.batch([clip], device=model.device, speaker_statistics=statistics)
+    batch = processor.batch([clip], device=model.device, speaker=statistics)
     output = model(**batch)
     probabilities = output.logits[0].float().softmax(-1).cpu().tolist()
     order = sorted(range(len(probabilities)), key=lambda index: -probabilities[index])

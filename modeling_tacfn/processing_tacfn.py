@@ -17,16 +17,16 @@ import os
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from transformers import BatchFeature, ProcessorMixin
 from transformers.utils import logging
 
-from .feature_arrays import mean_of_known, normalize_batch, pad_feature, speaker_estimate
+from .feature_arrays import mean_of_known, normalize_batch, pad_feature, speaker_estimate, spread_rows
 from .feature_extraction_tacfn import TacfnFeatureExtractor
 from .feature_tables import read_table
 from .image_processing_tacfn import TacfnImageProcessor
 from .media import MediaError, NoAudioError, NoVideoError, read_audio, read_clip
 from .prosody import PROSODY_NAMES, prosody_functionals
+from .speaker_file import load_speaker
 
 
 logger = logging.get_logger(__name__)
@@ -103,9 +103,9 @@ class TacfnProcessor(ProcessorMixin):
         do_video (`bool`, *optional*, defaults to `True`): `False` for a network that takes no pictures: of a video file
             only the sound is read.
         is_speaker_normalized (`bool`, *optional*, defaults to `False`): the network was trained on features centred and
-            scaled by each speaker's own clips, and takes `speaker_statistics` with every call.
+            scaled by each speaker's own clips, and takes a `speaker` with every call.
         speaker_prior (`dict[str, dict]`, *optional*): what is usual of speakers, by feature, as training found it: stands in
-            for `speaker_statistics` that are not given, and steadies those of few clips.
+            for a `speaker` that is not given, and steadies what a few clips tell.
 
     Example:
 
@@ -160,7 +160,7 @@ class TacfnProcessor(ProcessorMixin):
         sampling_rate=None,
         return_tensors: str | None = "pt",
         device=None,
-        speaker_statistics: dict | None = None,
+        speaker: dict | str | os.PathLike | None = None,
     ) -> BatchFeature:
         """
         Prepare one clip or several.
@@ -175,7 +175,8 @@ class TacfnProcessor(ProcessorMixin):
             sampling_rate (`int` or `list[int]`, *optional*): rate of waveforms in Hz; files know their own.
             return_tensors (`str`, *optional*, defaults to `"pt"`): `"pt"` or `"np"`.
             device (`str` or `torch.device`, *optional*): where the sound is transformed and the tensors are put.
-            speaker_statistics (`dict`, *optional*): what [`~TacfnProcessor.speaker_statistics`] gave for the speaker.
+            speaker (`dict`, `str` or `Path`, *optional*): what a speaker-normalised network has to know of the person in all of
+                these clips: what [`~TacfnProcessor.speaker_statistics`] gave, or the file that `tacfn adapt` wrote.
 
         Returns:
             `BatchFeature`: `input_features` and `audio_mask`, `pixel_values_videos` and `video_mask`, `features` and
@@ -183,7 +184,8 @@ class TacfnProcessor(ProcessorMixin):
             there; the row of a clip that lacks the modality (no face, no or silent sound, no table) is all 0.
 
         Raises:
-            ValueError: lists of different lengths, or arrays of a wrong shape, type or content.
+            ValueError: lists of different lengths, arrays of a wrong shape, type or content, or a speaker that is not known
+                or another network's.
             MediaError: a file cannot be read, or nothing at all is left of a clip.
         """
         arguments = {"videos": _as_list(videos), "audio": _as_list(audio)}
@@ -212,7 +214,7 @@ class TacfnProcessor(ProcessorMixin):
             )
             for index in range(size)
         ]
-        return self.batch(clips, return_tensors=return_tensors, device=device, speaker_statistics=speaker_statistics)
+        return self.batch(clips, return_tensors=return_tensors, device=device, speaker=speaker)
 
     def read(
         self,
@@ -304,7 +306,7 @@ class TacfnProcessor(ProcessorMixin):
         clips: list[ClipInputs],
         return_tensors: str | None = "pt",
         device=None,
-        speaker_statistics: dict | None = None,
+        speaker: dict | str | os.PathLike | None = None,
     ) -> BatchFeature:
         """
         Turn clips that were read into padded tensors and masks; the second half of a call.
@@ -313,20 +315,13 @@ class TacfnProcessor(ProcessorMixin):
             clips (`list[ClipInputs]`): what [`~TacfnProcessor.read`] returned, or parts of it put together anew.
             return_tensors (`str`, *optional*, defaults to `"pt"`): `"pt"` or `"np"`.
             device (`str` or `torch.device`, *optional*): where the sound is transformed and the tensors are put.
-            speaker_statistics (`dict`, *optional*): as in a call.
+            speaker (`dict`, `str` or `Path`, *optional*): as in a call.
 
         Returns:
             `BatchFeature`: as a call returns.
         """
         if not clips:
             raise ValueError("expected at least one clip to batch, got an empty list.")
-        if self.is_speaker_normalized and speaker_statistics is None and self.speaker_prior:
-            speaker_statistics = self.speaker_statistics([])
-        elif self.is_speaker_normalized and speaker_statistics is None:
-            raise ValueError(
-                "this network was trained on features centred and scaled by each speaker's own clips: expected "
-                "`speaker_statistics`. Make them of several clips of the speaker with `processor.speaker_statistics`."
-            )
         data: dict = {}
         if self.do_audio and any(clip.waveform is not None for clip in clips):
             data.update(self._batch_sound(clips, device))
@@ -338,7 +333,9 @@ class TacfnProcessor(ProcessorMixin):
             data["features"] = {name: values for name, (values, _) in pairs.items()}
             data["feature_masks"] = {name: mask for name, (_, mask) in pairs.items()}
         if self.is_speaker_normalized:
-            normalize_batch(data, speaker_statistics)
+            normalize_batch(data, self._known_of(speaker))
+        elif speaker is not None:
+            logger.warning("This network is not speaker-normalised: what is known of the speaker is not used.")
         if return_tensors is None:
             return TacfnBatch(data)
         nested = {key: value for key, value in data.items() if isinstance(value, dict)}
@@ -346,6 +343,18 @@ class TacfnProcessor(ProcessorMixin):
             data[key] = BatchFeature(value, tensor_type=return_tensors).data
         batch = TacfnBatch(data, tensor_type=return_tensors)
         return batch.to(device) if device is not None and return_tensors == "pt" else batch
+
+    def _known_of(self, speaker: dict | str | os.PathLike | None) -> dict:
+        if _is_path(speaker):
+            return load_speaker(speaker, self)
+        if speaker is not None:
+            return speaker
+        if self.speaker_prior:
+            return self.speaker_statistics([])
+        raise ValueError(
+            "this network was trained on features centred and scaled by each speaker's own clips: expected `speaker`, the "
+            "file that `tacfn adapt` makes of several clips, or what `processor.speaker_statistics` makes of them."
+        )
 
     def _read_file(self, path, with_audio: bool, start: float | None, end: float | None):
         try:
@@ -414,14 +423,14 @@ class TacfnProcessor(ProcessorMixin):
             return_tensors=None if device is None else "pt",
             device=device,
         )
-        return _spread(sound, audible, len(clips))
+        return spread_rows(sound, audible, len(clips))
 
     def _batch_video(self, clips: list[ClipInputs]) -> dict:
         seen = [index for index, clip in enumerate(clips) if clip.crops is not None]
         video = self.image_processor.preprocess(
             [clips[index].crops for index in seen], [clips[index].crops_valid for index in seen], cropped=True
         )
-        return _spread(video, seen, len(clips))
+        return spread_rows(video, seen, len(clips))
 
     def _nothing_left(self, clip: ClipInputs, video, audio) -> str:
         found = []
@@ -456,19 +465,6 @@ def _as_list(value):
         )
     # Never split a two-dimensional array: stereo sound would pass for two clips.
     return list(value) if getattr(value, "ndim", 0) == 5 else [value]
-
-
-def _spread(rows: dict, indices: list[int], size: int) -> dict:
-    """Put the rows of the clips that have a modality among empty rows for those that lack it."""
-    if len(indices) == size:
-        return dict(rows)
-    spread = {}
-    for key, value in rows.items():
-        empty = torch.zeros if isinstance(value, torch.Tensor) else np.zeros
-        place = {"device": value.device} if isinstance(value, torch.Tensor) else {}
-        spread[key] = empty((size, *value.shape[1:]), dtype=value.dtype, **place)
-        spread[key][indices] = value
-    return spread
 
 
 TacfnProcessor.register_for_auto_class()

@@ -191,6 +191,46 @@ def test_adapt_goes_on_without_a_broken_clip(model, ann, capsys):
     assert not speaker.exists()
 
 
+def test_adapt_takes_folders(model, ann, tmp_path, capsys):
+    """As arguments, by `--clips`, or both; only sound and video files that lie in them directly."""
+    folder, speaker = tmp_path / "clips", tmp_path / "ann.json"
+    (folder / "more").mkdir(parents=True)
+    for index in range(3):
+        (ann / f"clip{index}.wav").rename(folder / f"clip{index}.WAV")
+    (ann / "clip3.wav").rename(folder / "more" / "clip3.wav")
+    (folder / "notes.txt").write_text("calm, angry, calm")
+    (folder / ".clip0.wav").write_bytes(b"")
+    by_hand = [str(folder / f"clip{index}.WAV") for index in range(3)]
+    options = ["--model", str(model), "--features", f"units={ann / 'au.csv'}", "--output", str(speaker)]
+    made = []
+    for clips in (
+        by_hand,
+        [str(folder)],
+        ["--clips", str(folder)],
+        ["--clips", *by_hand],
+        [by_hand[0], "--clips", *by_hand[1:]],
+    ):
+        assert main(["adapt", *clips, *options]) == 0
+        made.append(json.loads(speaker.read_text()))
+    assert made[0]["num_clips"] == 3
+    assert made.count(made[0]) == 5
+    assert main(["adapt", "--clips", str(folder), str(folder / "more"), *options]) == 0
+    assert json.loads(speaker.read_text())["num_clips"] == 4
+
+
+@pytest.mark.parametrize(
+    ("clips", "message"), [(["empty"], "found none among its 1 files"), ([], "got none; give files")]
+)
+def test_adapt_without_clips_is_wrong_usage(tmp_path, monkeypatch, capsys, clips, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("")
+    with pytest.raises(SystemExit) as stopped:
+        main(["adapt", *clips, "--model", "model", "--output", "ann.json"])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
 def test_another_networks_file_is_refused(model, ann, tmp_path):
     processor = TacfnProcessor.from_pretrained(model)
     save_speaker({"audio": (np.ones(13), np.ones(13))}, tmp_path / "other.json", 3)

@@ -31,6 +31,7 @@ SHARED = {
     "modeling_av_common.py",
     "processing_tacfn.py",
     "prosody.py",
+    "speaker_file.py",
     "torchaudio_cpu.py",
 }
 # Each network, its classes' prefix and the encoders that are shipped with it.

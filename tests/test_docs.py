@@ -77,7 +77,7 @@ def test_tacfn_commands_of_the_readme_are_understood():
         build_parser().parse_args(line.split())
 
 
-@pytest.mark.parametrize("name", ["configuration_cfn_sr", "configuration_tacfn", "processing_tacfn"])
+@pytest.mark.parametrize("name", ["configuration_cfn_sr", "configuration_tacfn", "pipeline_tacfn", "processing_tacfn"])
 def test_examples_in_docstrings_run(name):
     result = doctest.testmod(importlib.import_module(f"modeling_tacfn.{name}"))
     assert result.attempted > 0

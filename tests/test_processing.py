@@ -32,6 +32,7 @@ SHIPPED = {
     "media_scan.py",
     "processing_tacfn.py",
     "prosody.py",
+    "speaker_file.py",
     "torchaudio_cpu.py",
 }
 

@@ -142,6 +142,6 @@ def test_a_speaker_whose_pitch_is_never_heard_can_be_normalised(processor):
     processor.is_speaker_normalized = True
     noise = [np.random.default_rng(seed).normal(0, 0.05, RATE).astype(np.float32) for seed in range(3)]
     statistics = processor.speaker_statistics([processor.read(audio=clip, sampling_rate=RATE) for clip in noise])
-    batch = processor(audio=noise[0], sampling_rate=RATE, speaker_statistics=statistics)
+    batch = processor(audio=noise[0], sampling_rate=RATE, speaker=statistics)
     assert batch["features"]["prosody"].isfinite().all()
     assert not batch["feature_masks"]["prosody"][0, :12].any()
