@@ -41,7 +41,8 @@ style: $(BIN)/tacfn ## format the code
 	$(BIN)/ruff check --fix .
 
 ravdess_au: $(BIN)/tacfn ## the table of the README on real data; RAVDESS=folder with the sound files and the action units
-	BIN=$(abspath $(BIN)) bash examples/ravdess_au.sh "$(RAVDESS)"
+	$(BIN)/tacfn compare --dataset ravdess_au --data_dir "$(RAVDESS)" --protocols plain speaker-normalised \
+		--missing --adaptation --output_dir runs/ravdess_au
 
 benchmark: $(BIN)/tacfn ## time from a file to scores
 	$(BIN)/python benchmarks/one_clip.py
