@@ -30,6 +30,12 @@ COMPARE_EXAMPLE = """examples:
 
 Interrupted, the same command goes on where it stopped. The folder gets results.json, table.md, table.tex and comparison.png,
 with --missing and --adaptation also a table and a picture of each."""
+FOLDS_EXAMPLE = """examples:
+  tacfn folds --dataset ravdess --data_dir RAVDESS --plot folds.png
+  tacfn folds --dataset ravdess --data_dir RAVDESS --num_folds 10 --output folds.json
+  tacfn folds --dataset ravdess --data_dir RAVDESS --folds my_folds.json --json
+
+train.py --folds FILE trains on the folds of a file. A speaker or a take on both sides of a fold is an error here and there."""
 PREDICT_EXAMPLE = """examples:
   tacfn predict clip.mp4 --model runs/synthetic --plot prediction.png
   tacfn predict clip.webm another.mp4 --model DIR --json
@@ -47,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_predict(commands)
     _add_adapt(commands)
     _add_compare(commands)
+    _add_folds(commands)
     info = commands.add_parser(
         "info",
         help="what a trained network is",
@@ -124,6 +131,25 @@ def _add_compare(commands) -> None:
     compare.add_argument("options", nargs="*", metavar="-- OPTION", help="more options of train.py, after two dashes")
 
 
+def _add_folds(commands) -> None:
+    folds = commands.add_parser(
+        "folds",
+        help="who is tested in which fold of a corpus",
+        epilog=FOLDS_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    folds.add_argument("--dataset", required=True, help="name of the corpus")
+    folds.add_argument("--data_dir", help="folder of the corpus")
+    folds.add_argument("--corpus", type=mapping, default={}, help='options of the corpus, as in "{channel: song}"')
+    folds.add_argument(
+        "--num_folds", type=positive, help="contiguous blocks of speakers; the corpus's own if not given"
+    )
+    folds.add_argument("--folds", metavar="FILE", help="check and show the folds of a file instead")
+    folds.add_argument("--output", metavar="FILE.json", help="save the folds for train.py --folds")
+    folds.add_argument("--plot", type=picture, metavar="FILE", help=f"draw the folds ({', '.join(PICTURES)})")
+    folds.add_argument("--json", action="store_true", help="print JSON and nothing else")
+
+
 def _add_predict(commands) -> None:
     predict = commands.add_parser(
         "predict",
@@ -188,6 +214,15 @@ def feature(text: str) -> tuple[str, str]:
     return name, path
 
 
+def mapping(text: str) -> dict:
+    import yaml
+
+    value = yaml.safe_load(text)
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f'expected a mapping such as "{{channel: song}}", got {text!r}')
+    return value
+
+
 def speaker_clip(text: str) -> dict:
     path, *features = text.split(",")
     return {**media(path), "features": dict(feature(item) for item in features)}
@@ -238,6 +273,7 @@ def main(arguments: list[str] | None = None) -> int:
             "adapt": cli.adapt,
             "compare": cli.compare_methods,
             "convert": cli.convert,
+            "folds": cli.show_folds,
             "info": cli.describe,
         }
         return commands[options.command](options)

@@ -155,6 +155,23 @@ def compare_methods(arguments: argparse.Namespace) -> int:
     return int(bool(failed))
 
 
+def show_folds(arguments: argparse.Namespace) -> int:
+    """Print who is tested in which fold, after a check that nobody is trained on as well; save and draw it if asked."""
+    from dataset_scripts.base import load_corpus
+
+    from .fold_report import choose_folds, describe_folds, folds_table, plot_folds, save_folds
+
+    corpus = load_corpus(arguments.dataset, data_dir=arguments.data_dir, **arguments.corpus)
+    folds = choose_folds(corpus, arguments.num_folds, arguments.folds)
+    described = describe_folds(corpus, folds)
+    if arguments.output:
+        save_folds(folds, arguments.output, arguments.dataset)
+    if arguments.plot:
+        plot_folds(described, arguments.plot, title=arguments.dataset)
+    print(json.dumps(described, indent=2, ensure_ascii=False) if arguments.json else folds_table(described), end="\n")
+    return 0
+
+
 def shared_options(arguments: argparse.Namespace) -> list[str]:
     """What all methods of a comparison share, as options of train.py; a dataset brings its own file if there is one."""
     config, dataset = arguments.config, arguments.dataset

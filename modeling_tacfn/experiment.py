@@ -22,13 +22,14 @@ from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwa
 from transformers import AutoModel
 
 from dataset_scripts.base import CORPORA, corpus_builder, load_corpus
-from dataset_scripts.folds import corpus_folds, learning_check_indices, speaker_folds, split_indices
+from dataset_scripts.folds import learning_check_indices, split_indices
 
 from .adaptation import speaker_prior
 from .augmentation import Augmentation
 from .convert import load_video_encoder
 from .data import array_of, load_clips, normalize_by_speaker, prepare_clips
 from .feature_extraction_tacfn import TacfnFeatureExtractor
+from .fold_report import choose_folds
 from .image_processing_tacfn import TacfnImageProcessor
 from .processing_tacfn import TacfnProcessor
 from .results import (
@@ -71,7 +72,14 @@ NOT_PART_OF_A_RUN = (
     "learning_check",  # the protocol says it
 )
 # The options that split the speakers or name another protocol, and their values where nobody asks for either.
-NO_SPLIT = {"fold": [0], "all_folds": False, "num_folds": None, "validation_speakers": None, "protocol": "plain"}
+NO_SPLIT = {
+    "fold": [0],
+    "all_folds": False,
+    "num_folds": None,
+    "folds": None,
+    "validation_speakers": None,
+    "protocol": "plain",
+}
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -84,6 +92,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     data.add_argument("--data_dir", help="folder of the corpus (the synthetic one makes itself)")
     data.add_argument("--corpus", type=mapping, default={}, help='options of the corpus, as in "{channel: song}"')
     data.add_argument("--num_folds", type=int, help="speaker-disjoint folds; the corpus's own if not given")
+    data.add_argument(
+        "--folds", metavar="FILE", help="test speakers of each fold, as `tacfn folds --output` saves them"
+    )
     data.add_argument("--fold", type=int, nargs="+", default=[0], help="folds whose speakers are tested")
     data.add_argument("--all_folds", action=argparse.BooleanOptionalAction, default=False)
     data.add_argument(
@@ -269,7 +280,7 @@ def make_splits(corpus, arguments: argparse.Namespace) -> dict[tuple[int, int], 
     """Rows of the train, validation and test clips of each run, by fold and seed."""
     if arguments.learning_check:
         return {(0, seed): learning_check_indices(corpus) for seed in arguments.seeds}
-    folds = speaker_folds(corpus["speaker_id"], arguments.num_folds) if arguments.num_folds else corpus_folds(corpus)
+    folds = choose_folds(corpus, arguments.num_folds, arguments.folds)
     chosen = range(len(folds)) if arguments.all_folds else arguments.fold
     return {
         (fold, seed): split_indices(corpus, fold, folds, arguments.validation_speakers, seed)
