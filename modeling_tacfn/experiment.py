@@ -31,6 +31,7 @@ from .data import array_of, load_clips, normalize_by_speaker, prepare_clips
 from .feature_extraction_tacfn import TacfnFeatureExtractor
 from .fold_report import choose_folds
 from .image_processing_tacfn import TacfnImageProcessor
+from .prepared_clip import PreparedClip
 from .processing_tacfn import TacfnProcessor
 from .results import (
     LEARNING_CHECK,
@@ -223,21 +224,17 @@ def load_inputs(arguments: argparse.Namespace):
     processor = build_processor(arguments)
     kept, files = prepare_clips(corpus, processor, arguments.cache_dir, arguments.num_proc)
     corpus, clips = corpus.select(kept), load_clips(files)
-    choose_modalities(clips, processor, arguments)
-    return corpus, clips, processor
+    return corpus, choose_modalities(clips, processor, arguments), processor
 
 
-def choose_modalities(clips: list[dict], processor: TacfnProcessor, arguments: argparse.Namespace) -> None:
+def choose_modalities(clips: list[PreparedClip], processor: TacfnProcessor, arguments) -> list[PreparedClip]:
     """Leave out what `--modalities` does not name, from the clips, the processor and the network's configuration."""
     if not arguments.modalities:
-        return
+        return clips
     known = modalities_of(clips)
     if set(arguments.modalities) - set(known):
         raise SystemExit(f"--modalities {arguments.modalities}: the corpus has only {known}.")
     wanted = {array_of(name) for name in arguments.modalities}
-    for clip in clips:
-        for name in set(clip) - wanted:
-            del clip[name]
     sizes = arguments.model.get("feature_sizes")
     if sizes:
         kept = [name for name in sizes if name in arguments.modalities]
@@ -246,6 +243,7 @@ def choose_modalities(clips: list[dict], processor: TacfnProcessor, arguments: a
         for field in ("feature_order", "static_features", "spectrogram_features", "reinforced", "encoded_targets"):
             if arguments.model.get(field) is not None:
                 arguments.model[field] = [name for name in arguments.model[field] if name in kept]
+    return [clip.only(wanted) for clip in clips]
 
 
 def check_video_encoder(config, path: str) -> None:
