@@ -21,7 +21,7 @@ from . import __version__
 from .degradation import add_noise
 from .feature_arrays import pad_feature, statistics_over
 from .media import MediaError
-from .prepared_clip import ClipFiles, PreparedClip
+from .prepared_clip import ClipReader, PreparedClip
 
 
 logger = logging.getLogger(__name__)
@@ -178,8 +178,8 @@ def prepare_clips(
 
 def load_clips(paths: list[Path]) -> list[PreparedClip]:
     """Prepared clips, whose arrays are read when they are asked for and remembered while there is room."""
-    files = ClipFiles()
-    return [files.clip(path) for path in paths]
+    reader = ClipReader()
+    return [reader.clip(path) for path in paths]
 
 
 def normalize_by_speaker(clips: list[PreparedClip], speakers: list[str]) -> list[PreparedClip]:
