@@ -47,6 +47,19 @@ def modality_masks(batch: dict) -> list[torch.Tensor]:
     )
 
 
+def preparation_settings(processor) -> dict:
+    """What of a processor makes a prepared clip what it is."""
+    settings = processor.to_dict()
+    # These take place after the cache.
+    for name in ("is_speaker_normalized", "speaker_prior"):
+        settings.pop(name)
+    settings["image_processor"].pop("do_flip_channel_order")
+    # Written when it is saved; says where its code is, not what it does.
+    for part in (settings, *(value for value in settings.values() if isinstance(value, dict))):
+        part.pop("auto_map", None)
+    return settings
+
+
 def clip_key(row: dict, processor_settings: str) -> str:
     """Content address of one prepared clip: its files, its window, every number of the processor and our version."""
     content = [__version__, processor_settings, row.get("start_seconds"), row.get("end_seconds"), row.get("features")]
@@ -141,12 +154,7 @@ def prepare_clips(
     """
     folder = Path(cache_dir or DEFAULT_CACHE)
     folder.mkdir(parents=True, exist_ok=True)
-    settings = processor.to_dict()
-    # These take place after the cache.
-    for name in ("is_speaker_normalized", "speaker_prior"):
-        settings.pop(name)
-    settings["image_processor"].pop("do_flip_channel_order")
-    settings = json.dumps(settings, sort_keys=True, default=str)
+    settings = json.dumps(preparation_settings(processor), sort_keys=True, default=str)
     rows = rows.to_list()
     targets = [folder / f"{clip_key(row, settings)}.npz" for row in rows]
     missing = [index for index, target in enumerate(targets) if not target.exists()]

@@ -28,7 +28,9 @@ ROWS_IN_MEMORY = 16
 CLIP, ARRAYS = "clip", "arrays"
 
 
-def write_shards(corpus, files: list[Path], processor, folder: str | os.PathLike, licence: str) -> list[Path]:
+def write_shards(
+    corpus, files: list[Path], processor, folder: str | os.PathLike, name: str, licence: str
+) -> list[Path]:
     """
     Write a prepared corpus as Parquet shards with the processor that prepared it.
 
@@ -40,7 +42,7 @@ def write_shards(corpus, files: list[Path], processor, folder: str | os.PathLike
         files (`list[Path]`): their prepared clips, as `prepare_clips` gives them.
         processor ([`TacfnProcessor`]): that prepared them; saved beside the shards.
         folder (`str` or `Path`): holds shards of this corpus, or nothing yet.
-        licence (`str`): of the recordings.
+        name (`str`), licence (`str`): of the corpus.
 
     Returns:
         `list[Path]`: the shards.
@@ -50,8 +52,9 @@ def write_shards(corpus, files: list[Path], processor, folder: str | os.PathLike
     """
     folder = Path(folder)
     identity = hashlib.sha256("".join(path.name for path in files).encode()).hexdigest()[:16]
-    about = {"format": FORMAT, "version": VERSION, "identity": identity, "num_clips": len(files), "licence": licence}
-    if (folder / ABOUT).exists() and _about(folder).get("identity") != identity:
+    about = {"format": FORMAT, "version": VERSION, "corpus": name, "licence": licence}
+    about |= {"num_clips": len(files), "identity": identity}
+    if (folder / ABOUT).exists() and about_shards(folder).get("identity") != identity:
         raise ValueError(
             f"{folder} holds another prepared corpus, or this one prepared otherwise; choose another folder."
         )
@@ -98,9 +101,10 @@ def _write_shard(corpus, files: list[Path], rows: range, path: Path, bar) -> Non
             bar.update(len(part))
 
 
-def _about(folder: Path) -> dict:
+def about_shards(folder: str | os.PathLike) -> dict:
+    """What a folder of shards says of itself: `corpus`, `licence`, `num_clips`, `shards`; a ValueError if it is none."""
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about = json.loads((Path(folder) / ABOUT).read_text(encoding="utf-8"))
         if about["format"] != FORMAT:
             raise ValueError(f"format {about['format']!r}")
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -113,7 +117,7 @@ def _about(folder: Path) -> dict:
 
 
 def _shards(folder: Path) -> list[str]:
-    names = _about(folder)["shards"]
+    names = about_shards(folder)["shards"]
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise ValueError(

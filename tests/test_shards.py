@@ -2,18 +2,23 @@
 """A prepared corpus as Parquet shards: the same clips, in any order or as a stream, whole or not at all."""
 
 import json
+import shlex
+import shutil
 
 import datasets
 import numpy as np
 import pytest
+import yaml
 from datasets.distributed import split_dataset_by_node
 from media_samples import tone, write_sound
+from tone_corpus import AUDIO_PROCESSOR, NETWORK, write_tones
 from torch.utils.data import DataLoader
 
-from dataset_scripts.base import corpus_features
-from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor, shards
+from dataset_scripts.base import CORPORA, corpus_features
+from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor, experiment, shards
 from modeling_tacfn.data import load_clips, prepare_clips
 from modeling_tacfn.shards import as_streaming_dataset, load_shards, write_shards
+from tacfn import PREPARE_EXAMPLE, build_parser, main
 
 
 CLIPS = 7
@@ -41,7 +46,7 @@ def small_shards(monkeypatch):
 
 def test_what_comes_back_is_what_was_prepared(prepared, tmp_path, small_shards):
     corpus, files, processor = prepared
-    paths = write_shards(corpus, files, processor, tmp_path / "shards", "CC0-1.0")
+    paths = write_shards(corpus, files, processor, tmp_path / "shards", "sounds", "CC0-1.0")
     assert len(paths) > 2
     table, clips, same_processor = load_shards(tmp_path / "shards", tmp_path / "datasets")
     assert table.features == corpus.features
@@ -55,7 +60,7 @@ def test_what_comes_back_is_what_was_prepared(prepared, tmp_path, small_shards):
 
 def test_a_stream_gives_every_clip_once_however_it_is_divided(prepared, tmp_path, small_shards):
     corpus, files, processor = prepared
-    write_shards(corpus, files, processor, tmp_path / "shards", "CC0-1.0")
+    write_shards(corpus, files, processor, tmp_path / "shards", "sounds", "CC0-1.0")
     originals = {row["clip_id"]: clip for row, clip in zip(corpus, load_clips(files), strict=True)}
     seen = list(as_streaming_dataset(tmp_path / "shards"))
     assert [row["clip_id"] for row in seen] == corpus["clip_id"][:]
@@ -82,21 +87,21 @@ def test_a_stopped_writing_goes_on(prepared, tmp_path, small_shards, monkeypatch
 
     monkeypatch.setattr(shards, "_write_shard", failing)
     with pytest.raises(KeyboardInterrupt):
-        write_shards(*prepared, folder, "CC0-1.0")
+        write_shards(*prepared, folder, "sounds", "CC0-1.0")
     assert sorted(path.name for path in folder.glob("*.parquet")) == calls[:2]
     with pytest.raises(ValueError, match=r"\d+ are missing, among them .*00002.*again"):
         load_shards(folder)
     written = {path: path.stat().st_mtime_ns for path in folder.glob("*.parquet")}
-    paths = write_shards(*prepared, folder, "CC0-1.0")
+    paths = write_shards(*prepared, folder, "sounds", "CC0-1.0")
     assert {path: path.stat().st_mtime_ns for path in written} == written
     assert calls[3:] == [path.name for path in paths[2:]]
 
 
 def test_shards_of_something_else_are_not_mixed_in(prepared, tmp_path):
     corpus, files, processor = prepared
-    write_shards(corpus, files, processor, tmp_path / "shards", "CC0-1.0")
+    write_shards(corpus, files, processor, tmp_path / "shards", "sounds", "CC0-1.0")
     with pytest.raises(ValueError, match="another prepared corpus"):
-        write_shards(corpus.select([0]), files[:1], processor, tmp_path / "shards", "CC0-1.0")
+        write_shards(corpus.select([0]), files[:1], processor, tmp_path / "shards", "sounds", "CC0-1.0")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +115,45 @@ def test_what_is_no_prepared_corpus_is_refused(tmp_path, content):
 
 
 def test_the_licence_goes_with_the_shards(prepared, tmp_path):
-    write_shards(*prepared, tmp_path / "shards", "CC BY-NC-SA 4.0")
+    write_shards(*prepared, tmp_path / "shards", "sounds", "CC BY-NC-SA 4.0")
     about = json.loads((tmp_path / "shards" / "prepared.json").read_text())
     assert about["licence"] == "CC BY-NC-SA 4.0"
     assert about["num_clips"] == CLIPS
+
+
+def test_training_takes_the_shards_of_the_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(CORPORA, "tones", "tone_corpus:Tones")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+    config = tmp_path / "tones.yaml"
+    options = {"dataset": "tones", "model": NETWORK, "audio_processor": AUDIO_PROCESSOR, "epochs": 1, "num_folds": 2}
+    config.write_text(yaml.safe_dump(options | {"cache_dir": str(tmp_path / "cache"), "batch_size": 6}))
+    corpus, folder = write_tones(tmp_path / "corpus"), tmp_path / "shards"
+    command = [
+        "prepare",
+        "--config",
+        str(config),
+        "--data_dir",
+        str(corpus),
+        "--output",
+        str(folder),
+        "--num_proc",
+        "1",
+    ]
+    assert main([*command, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["clips"], facts["shards"]) == (24, 1)
+    train = ["--config", str(config), "--report_to", "none", "--validation_speakers", "0"]
+    direct = experiment.main([*train, "--data_dir", str(corpus), "--output_dir", str(tmp_path / "direct")])
+    shutil.rmtree(corpus)
+    sharded = experiment.main([*train, "--prepared", str(folder), "--output_dir", str(tmp_path / "sharded")])
+    assert sharded["runs"][0]["predictions"] == direct["runs"][0]["predictions"]
+    other = ["--audio_processor", "{n_fft: 512}", "--output_dir", str(tmp_path / "other")]
+    with pytest.raises(SystemExit, match=r"other numbers \(feature_extractor.n_fft: 256, not 512\)"):
+        experiment.main([*train, "--prepared", str(folder), *other])
+    with pytest.raises(SystemExit, match="holds tones, not synthetic"):
+        experiment.main([*train, "--prepared", str(folder), "--dataset", "synthetic"])
+
+
+def test_examples_of_the_help_are_understood():
+    lines = [line.strip() for line in PREPARE_EXAMPLE.splitlines() if line.strip().startswith("tacfn ")]
+    assert [build_parser().parse_args(shlex.split(line)[1:]).command for line in lines] == ["prepare"] * 3
