@@ -30,6 +30,13 @@ COMPARE_EXAMPLE = """examples:
 
 Interrupted, the same command goes on where it stopped. The folder gets results.json, table.md, table.tex and comparison.png,
 with --missing and --adaptation also a table and a picture of each."""
+PREPARE_EXAMPLE = """examples:
+  tacfn prepare --dataset ravdess --data_dir RAVDESS --num_proc 8
+  tacfn prepare --dataset ravdess_au --data_dir RAVDESS --output shards
+  tacfn prepare --config my.yaml -- --video_processor '{num_frames: 15}'
+
+Clips that are prepared are not prepared again, whoever asks: training does the same on its own where it finds them missing.
+Shards are Parquet files with the prepared clips in them, for another machine (train.py --prepared FOLDER) or for streaming."""
 FOLDS_EXAMPLE = """examples:
   tacfn folds --dataset ravdess --data_dir RAVDESS --plot folds.png
   tacfn folds --dataset ravdess --data_dir RAVDESS --num_folds 10 --output folds.json
@@ -54,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_adapt(commands)
     _add_compare(commands)
     _add_folds(commands)
+    _add_prepare(commands)
     info = commands.add_parser(
         "info",
         help="what a trained network is",
@@ -129,6 +137,22 @@ def _add_compare(commands) -> None:
         "--adaptation", action="store_true", help="also score with few clips of a speaker known (speaker-normalised)"
     )
     compare.add_argument("options", nargs="*", metavar="-- OPTION", help="more options of train.py, after two dashes")
+
+
+def _add_prepare(commands) -> None:
+    prepare = commands.add_parser(
+        "prepare",
+        help="decode, find faces and make features once, so that training opens no video",
+        epilog=PREPARE_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    prepare.add_argument("--dataset", help="corpus; configs/DATASET.yaml says how to prepare it, if it is there")
+    prepare.add_argument("--config", help="another YAML file of train.py")
+    prepare.add_argument("--data_dir", help="folder of the corpus")
+    prepare.add_argument("--num_proc", type=positive, default=2, help="processes, 2 by default")
+    prepare.add_argument("--output", metavar="FOLDER", help="write the prepared corpus as Parquet shards")
+    prepare.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    prepare.add_argument("options", nargs="*", metavar="-- OPTION", help="more options of train.py, after two dashes")
 
 
 def _add_folds(commands) -> None:
@@ -274,6 +298,7 @@ def main(arguments: list[str] | None = None) -> int:
             "compare": cli.compare_methods,
             "convert": cli.convert,
             "folds": cli.show_folds,
+            "prepare": cli.prepare,
             "info": cli.describe,
         }
         return commands[options.command](options)

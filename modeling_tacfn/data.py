@@ -21,7 +21,7 @@ from . import __version__
 from .degradation import add_noise
 from .feature_arrays import pad_feature, statistics_over
 from .media import MediaError
-from .prepared_clip import ClipFiles, PreparedClip
+from .prepared_clip import ClipReader, PreparedClip
 
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,19 @@ def modality_masks(batch: dict) -> list[torch.Tensor]:
     return [batch[name] for name in ("audio_mask", "video_mask") if name in batch] + list(
         batch.get("feature_masks", {}).values()
     )
+
+
+def preparation_settings(processor) -> dict:
+    """What of a processor makes a prepared clip what it is."""
+    settings = processor.to_dict()
+    # These take place after the cache.
+    for name in ("is_speaker_normalized", "speaker_prior"):
+        settings.pop(name)
+    settings["image_processor"].pop("do_flip_channel_order")
+    # Written when it is saved; says where its code is, not what it does.
+    for part in (settings, *(value for value in settings.values() if isinstance(value, dict))):
+        part.pop("auto_map", None)
+    return settings
 
 
 def clip_key(row: dict, processor_settings: str) -> str:
@@ -141,12 +154,7 @@ def prepare_clips(
     """
     folder = Path(cache_dir or DEFAULT_CACHE)
     folder.mkdir(parents=True, exist_ok=True)
-    settings = processor.to_dict()
-    # These take place after the cache.
-    for name in ("is_speaker_normalized", "speaker_prior"):
-        settings.pop(name)
-    settings["image_processor"].pop("do_flip_channel_order")
-    settings = json.dumps(settings, sort_keys=True, default=str)
+    settings = json.dumps(preparation_settings(processor), sort_keys=True, default=str)
     rows = rows.to_list()
     targets = [folder / f"{clip_key(row, settings)}.npz" for row in rows]
     missing = [index for index, target in enumerate(targets) if not target.exists()]
@@ -178,8 +186,8 @@ def prepare_clips(
 
 def load_clips(paths: list[Path]) -> list[PreparedClip]:
     """Prepared clips, whose arrays are read when they are asked for and remembered while there is room."""
-    files = ClipFiles()
-    return [files.clip(path) for path in paths]
+    reader = ClipReader()
+    return [reader.clip(path) for path in paths]
 
 
 def normalize_by_speaker(clips: list[PreparedClip], speakers: list[str]) -> list[PreparedClip]:

@@ -27,7 +27,7 @@ from dataset_scripts.folds import learning_check_indices, split_indices
 from .adaptation import speaker_prior
 from .augmentation import Augmentation
 from .convert import load_video_encoder
-from .data import array_of, load_clips, normalize_by_speaker, prepare_clips
+from .data import array_of, load_clips, normalize_by_speaker, preparation_settings, prepare_clips
 from .feature_extraction_tacfn import TacfnFeatureExtractor
 from .fold_report import choose_folds
 from .image_processing_tacfn import TacfnImageProcessor
@@ -41,6 +41,7 @@ from .results import (
     make_results,
     save_json_atomic,
 )
+from .shards import about_shards, load_shards
 from .training import (
     CHECKPOINT,
     RunState,
@@ -65,6 +66,7 @@ NOT_PART_OF_A_RUN = (
     "output_dir",
     "data_dir",
     "cache_dir",
+    "prepared",
     "num_proc",
     "report_to",
     "seeds",
@@ -91,6 +93,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     data = parser.add_argument_group("data")
     data.add_argument("--dataset", choices=sorted(CORPORA), default="synthetic")
     data.add_argument("--data_dir", help="folder of the corpus (the synthetic one makes itself)")
+    data.add_argument(
+        "--prepared", metavar="FOLDER", help="train on what `tacfn prepare --output FOLDER` wrote instead"
+    )
     data.add_argument("--corpus", type=mapping, default={}, help='options of the corpus, as in "{channel: song}"')
     data.add_argument("--num_folds", type=int, help="speaker-disjoint folds; the corpus's own if not given")
     data.add_argument(
@@ -220,11 +225,44 @@ def build_processor(arguments: argparse.Namespace) -> TacfnProcessor:
 
 def load_inputs(arguments: argparse.Namespace):
     """The corpus (its readable rows), the prepared clips with the inputs that are kept, not normalised, and the processor."""
-    corpus = load_corpus(arguments.dataset, data_dir=arguments.data_dir, **arguments.corpus)
     processor = build_processor(arguments)
-    kept, files = prepare_clips(corpus, processor, arguments.cache_dir, arguments.num_proc)
-    corpus, clips = corpus.select(kept), load_clips(files)
+    if arguments.prepared:
+        corpus, clips, other = load_shards(arguments.prepared)
+        check_prepared(arguments, processor, other)
+    else:
+        corpus, files = prepare_corpus(arguments, processor)
+        clips = load_clips(files)
     return corpus, choose_modalities(clips, processor, arguments), processor
+
+
+def prepare_corpus(arguments: argparse.Namespace, processor: TacfnProcessor):
+    """The readable rows of the corpus, and the files of their prepared clips."""
+    corpus = load_corpus(arguments.dataset, data_dir=arguments.data_dir, **arguments.corpus)
+    kept, files = prepare_clips(corpus, processor, arguments.cache_dir, arguments.num_proc)
+    return corpus.select(kept), files
+
+
+def check_prepared(arguments: argparse.Namespace, processor: TacfnProcessor, other: TacfnProcessor) -> None:
+    """Refuse clips of another corpus, or prepared with other numbers than the network is going to be told."""
+    name = about_shards(arguments.prepared)["corpus"]
+    if name != arguments.dataset:
+        raise SystemExit(
+            f"--prepared {arguments.prepared} holds {name}, not {arguments.dataset}; give --dataset {name}."
+        )
+    wanted, found = (flat_settings(preparation_settings(item)) for item in (processor, other))
+    changed = [f"{key}: {found.get(key)!r}, not {wanted[key]!r}" for key in wanted if found.get(key) != wanted[key]]
+    if changed:
+        raise SystemExit(
+            f"--prepared {arguments.prepared} was prepared with other numbers ({'; '.join(changed)}). Give the options that it "
+            "was prepared with, or prepare it again."
+        )
+
+
+def flat_settings(settings: dict) -> dict:
+    """The numbers of the parts of a processor by names such as `feature_extractor.n_fft`."""
+    parts = {name: value for name, value in settings.items() if isinstance(value, dict)}
+    inner = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
+    return {name: value for name, value in settings.items() if name not in parts} | inner
 
 
 def choose_modalities(clips: list[PreparedClip], processor: TacfnProcessor, arguments) -> list[PreparedClip]:

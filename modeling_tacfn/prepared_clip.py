@@ -64,11 +64,11 @@ def _changed(make: Callable[[], np.ndarray], change: Callable[[np.ndarray], np.n
     return change(make())
 
 
-class ClipFiles:
+class ClipReader:
     """
-    Reads the arrays of prepared files, and remembers them while there is room.
+    Reads the arrays of prepared clips, and remembers them while there is room.
 
-    What came first stays: of files that are read over and over in changing order, throwing away the oldest would help no more.
+    What came first stays: of clips that are read over and over in changing order, throwing away the oldest would help no more.
 
     Args:
         room (`int`, *optional*): bytes of arrays that are remembered.
@@ -76,22 +76,30 @@ class ClipFiles:
 
     def __init__(self, room: int | None = None):
         self.room = ROOM if room is None else room
-        self._arrays: dict[tuple[Path, str], np.ndarray] = {}
+        self._arrays: dict[tuple, np.ndarray] = {}
 
-    def clip(self, path: Path) -> PreparedClip:
-        """The clip in a file that `prepare_clips` wrote."""
-        with np.load(path, allow_pickle=False) as arrays:
-            return PreparedClip({name: partial(self.read, path, name) for name in arrays.files})
+    def clip(self, source: Path | Callable, names: Iterable[str] | None = None) -> PreparedClip:
+        """
+        The clip in what `prepare_clips` wrote.
 
-    def read(self, path: Path, name: str) -> np.ndarray:
-        """One array of a file."""
-        if (path, name) in self._arrays:
-            return self._arrays[path, name]
-        with np.load(path, allow_pickle=False) as arrays:
+        Args:
+            source (`Path` or `Callable`): the file, or what opens its content.
+            names (`Iterable[str]`, *optional*): what is in it, where that is known without opening it.
+        """
+        if names is None:
+            with _opened(source) as arrays:
+                names = arrays.files
+        return PreparedClip({name: partial(self.read, source, name) for name in names})
+
+    def read(self, source: Path | Callable, name: str) -> np.ndarray:
+        """One array of a clip."""
+        if (source, name) in self._arrays:
+            return self._arrays[source, name]
+        with _opened(source) as arrays:
             array = arrays[name]
         if array.nbytes <= self.room:
             self.room -= array.nbytes
-            self._arrays[path, name] = array
+            self._arrays[source, name] = array
         return array
 
     def __getstate__(self) -> dict:
@@ -99,4 +107,8 @@ class ClipFiles:
         return {"room": self.room + sum(array.nbytes for array in self._arrays.values()), "_arrays": {}}
 
 
-__all__ = ["ClipFiles", "PreparedClip"]
+def _opened(source: Path | Callable):
+    return np.load(source() if callable(source) else source, allow_pickle=False)
+
+
+__all__ = ["ClipReader", "PreparedClip"]

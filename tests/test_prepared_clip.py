@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from modeling_tacfn.feature_arrays import known_statistics, statistics_over
-from modeling_tacfn.prepared_clip import ClipFiles, PreparedClip
+from modeling_tacfn.prepared_clip import ClipReader, PreparedClip
 
 
 @pytest.fixture
@@ -20,10 +20,10 @@ def paths(tmp_path):
 
 
 def test_nothing_is_read_before_it_is_asked_for(paths, monkeypatch):
-    files = ClipFiles()
+    reader = ClipReader()
     read = []
-    monkeypatch.setattr(files, "read", lambda path, name: read.append((path.stem, name)) or np.zeros(3))
-    clips = [files.clip(path) for path in paths]
+    monkeypatch.setattr(reader, "read", lambda path, name: read.append((path.stem, name)) or np.zeros(3))
+    clips = [reader.clip(path) for path in paths]
     assert [set(clip) for clip in clips] == [{"crops", "input_features"}] * 4
     assert "crops" in clips[0]
     assert len(clips[0].only(["crops"])) == 1
@@ -34,7 +34,7 @@ def test_nothing_is_read_before_it_is_asked_for(paths, monkeypatch):
 
 
 def test_a_clip_is_what_its_views_made_of_it(paths):
-    clip = ClipFiles().clip(paths[3])
+    clip = ClipReader().clip(paths[3])
     doubled = clip.changed({"crops": lambda values: values * 2, "feature/units": np.negative})
     assert set(doubled) == set(clip)
     assert (doubled["crops"] == 6).all()
@@ -51,21 +51,21 @@ def test_a_clip_is_what_its_views_made_of_it(paths):
 
 def test_what_has_room_is_read_once_and_the_rest_every_time(paths, monkeypatch):
     size = 2 * 8 * 8 * 3
-    files = ClipFiles(room=2 * size)
-    clips = [files.clip(path) for path in paths]
+    reader = ClipReader(room=2 * size)
+    clips = [reader.clip(path) for path in paths]
     assert [int(clip["crops"][0, 0, 0, 0]) for clip in clips] == [0, 1, 2, 3]
     opened, load = [], np.load
     monkeypatch.setattr(np, "load", lambda path, **options: opened.append(path.stem) or load(path, **options))
     assert [int(clip["crops"][0, 0, 0, 0]) for clip in clips] == [0, 1, 2, 3]
     assert opened == ["2", "3"]
-    assert files.room == 0
+    assert reader.room == 0
 
 
 def test_other_processes_remember_their_own(paths):
-    files = ClipFiles(room=1000)
-    clip = files.clip(paths[2])
+    reader = ClipReader(room=1000)
+    clip = reader.clip(paths[2])
     clip["crops"]
-    copy = pickle.loads(pickle.dumps(files))
+    copy = pickle.loads(pickle.dumps(reader))
     assert (copy.room, copy._arrays) == (1000, {})
     again = pickle.loads(pickle.dumps(clip.changed({"crops": np.negative})))
     assert (again["crops"] == np.negative(np.uint8(2))).all()
