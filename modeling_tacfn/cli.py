@@ -160,8 +160,9 @@ def prepare(arguments: argparse.Namespace) -> int:
     """Decode every clip of a corpus once, for training; write it as shards if asked."""
     from dataset_scripts.base import corpus_builder
 
-    from .experiment import build_processor, parse_arguments, prepare_corpus
+    from .experiment import build_processor, prepare_corpus
     from .shards import write_shards
+    from .train_options import parse_arguments
 
     options = parse_arguments([*shared_options(arguments), "--num_proc", str(arguments.num_proc)])
     processor = build_processor(options)

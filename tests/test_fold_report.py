@@ -8,8 +8,9 @@ import pytest
 from tone_corpus import write_tones
 
 from dataset_scripts.base import CORPORA, corpus_features, load_corpus
-from modeling_tacfn.experiment import make_splits, parse_arguments
+from modeling_tacfn.experiment import make_splits
 from modeling_tacfn.fold_report import choose_folds, describe_folds, folds_table, load_folds, plot_folds, save_folds
+from modeling_tacfn.train_options import parse_arguments
 from tacfn import FOLDS_EXAMPLE, build_parser, main
 
 
