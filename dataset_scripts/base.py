@@ -26,6 +26,9 @@ CORPORA = {
     "ravdess": "dataset_scripts.ravdess:Ravdess",
     "ravdess_au": "dataset_scripts.ravdess_au:RavdessAu",
     "iemocap": "dataset_scripts.iemocap:Iemocap",
+    "iemocap_words": "dataset_scripts.iemocap_words:IemocapWords",
+    "cmu_mosei": "dataset_scripts.cmu_mosei:CmuMosei",
+    "cmu_mosi": "dataset_scripts.cmu_mosei:CmuMosi",
 }
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".flv")
 AUDIO_SUFFIXES = (".wav", ".flac")
