@@ -109,7 +109,7 @@ class CmuMosei(WordFeatureCorpus):
             )
 
     def pickle_row(self, side: str, index: int, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-        if "id" not in arrays:
+        if not isinstance(arrays.get("id"), (np.ndarray, list)):
             raise ValueError("the file has no ids, which tell the videos")
         parts = [_text(part) for part in np.ravel(arrays["id"][index])]
         video = parts[0].split("[")[0]

@@ -1,7 +1,7 @@
 # Copyright 2026 The modeling_tacfn authors. Licensed under the Apache License, Version 2.0.
 """IEMOCAP as word-level features in four yes/no tasks, as MulT and TACFN report it.
 
-`iemocap_data.pkl`: 20 words of GloVe (300), COVAREP (74) and Facet (35); 2,717 clips to train, 798 to choose, 938 to test. The
+`iemocap_data.pkl`: 20 words of GloVe (300), COVAREP (74) and Facet (35); 2,717 clips to train, some 800 to choose, 938 to test. The
 labels are four pairs no/yes in the order neutral, happy, sad, angry (`eval_iemocap` of the authors). A network that always
 answers no is right in 59.2, 85.6, 79.4 and 75.8 % of the test clips: scores stand beside that (`sentiment_scores.yes_no_scores`).
 """

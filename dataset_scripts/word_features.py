@@ -69,7 +69,7 @@ def _check_shapes(where: str, arrays: dict[str, Any]) -> None:
 
 
 def _has_rows(array: Any) -> bool:
-    return isinstance(array, np.ndarray) and array.ndim > 0
+    return isinstance(array, list) or (isinstance(array, np.ndarray) and array.ndim > 0)
 
 
 def _kind(value: Any) -> str:

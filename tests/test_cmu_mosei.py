@@ -99,6 +99,7 @@ def test_rows_of_a_pickle(load, content):
 def test_ids_in_every_writing(load, content, ids):
     content["test"]["id"] = np.array(ids)
     row = load(content, "cmu_mosi", "mosi_data.pkl")[4]
+    assert row["utterance_group"] == row["clip_id"]
     assert (row["clip_id"], row["speaker_id"]) == ("v\xe9[0.5]", "v\xe9")
 
 
@@ -110,6 +111,13 @@ def test_damaged_rows_of_a_pickle_are_named(load, content):
     message = str(caught[0].message)
     assert "train, clip 1: expected finite labels" in message
     assert "test, clip 0: a second clip v10[0.5]" in message
+    content["train"]["id"] = "v10"
+    with pytest.warns(UserWarning, match="train, clip 0: the file has no ids"):
+        assert len(load(content)) == 2
+    content["valid"]["id"] = [["v3", "0.1", "1.0"]] * 2
+    with pytest.raises(ValueError, match="as many clips, received .*'id': 2"):
+        load(content)
+    content["valid"]["id"] = [["v3", "0.1", "1.0"]]
     content["valid"]["labels"] = np.zeros((1, 4, 2))
     with pytest.raises(ValueError, match=r"7 numbers for each clip, received \(1, 4, 2\)"):
         load(content)

@@ -48,7 +48,7 @@ def same(one, other):
     return one == other
 
 
-@pytest.mark.parametrize("protocol", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 def test_data_of_every_protocol(read, protocol):
     result = read(pickle.dumps(DATA, protocol))
     assert same(result, DATA)
