@@ -22,7 +22,7 @@ from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwa
 from transformers import AutoModel
 
 from dataset_scripts.base import corpus_builder, load_corpus
-from dataset_scripts.folds import learning_check_indices, split_indices
+from dataset_scripts.folds import learning_check_indices, published_split_indices, split_indices
 
 from .adaptation import speaker_prior
 from .augmentation import Augmentation
@@ -36,12 +36,16 @@ from .processing_tacfn import TacfnProcessor
 from .results import (
     LEARNING_CHECK,
     LEARNING_CHECK_NOTE,
+    PUBLISHED_SPLIT,
     environment_record,
+    format_score,
     load_results,
     make_results,
     save_json_atomic,
+    task_of,
 )
 from .shards import about_shards, load_shards
+from .tasks import make_task, task_labels
 from .train_options import parse_arguments
 from .training import (
     CHECKPOINT,
@@ -173,6 +177,8 @@ def check_resumable(folder: Path, settings: dict) -> None:
         return
     before = yaml.safe_load(path.read_text(encoding="utf-8"))
     now = yaml.safe_load(yaml.safe_dump(settings))
+    # What was no option yet when the run was started had the value that it has now if nobody gives another.
+    before = run_settings(parse_arguments([])) | before
     changed = [key for key in now if before.get(key) != now[key]]
     if changed:
         listed = ", ".join(f"{key}: {before.get(key)!r} → {now[key]!r}" for key in changed)
@@ -181,6 +187,8 @@ def check_resumable(folder: Path, settings: dict) -> None:
 
 def make_splits(corpus, arguments: argparse.Namespace) -> dict[tuple[int, int], dict[str, list[int]]]:
     """Rows of the train, validation and test clips of each run, by fold and seed."""
+    if arguments.published_split:
+        return {(0, seed): published_split_indices(corpus) for seed in arguments.seeds}
     if arguments.learning_check:
         return {(0, seed): learning_check_indices(corpus) for seed in arguments.seeds}
     folds = choose_folds(corpus, arguments.num_folds, arguments.folds)
@@ -229,7 +237,10 @@ def main(argv: list[str] | None = None) -> dict:
     speakers = corpus["speaker_id"][:]
     is_normalized = arguments.protocol == "speaker-normalised"
     clips = normalize_by_speaker(raw_clips, speakers) if is_normalized else raw_clips
-    config = network_config(arguments.network, arguments.model, corpus.features["label"].names)
+    builder = corpus_builder(arguments.dataset)
+    task = make_task(arguments.task, task_labels(arguments.task, corpus, builder))
+    references = task.references(corpus, builder)
+    config = network_config(arguments.network, arguments.model, task.labels, task.problem_type)
     augmentation = Augmentation.from_dict(arguments.augmentation)
     training = TrainingSettings(
         **{field.name: getattr(arguments, field.name) for field in dataclasses.fields(TrainingSettings)}
@@ -264,15 +275,18 @@ def main(argv: list[str] | None = None) -> dict:
                 run_folder,
                 fold,
                 seed,
+                task,
+                references,
                 arguments.init_video_encoder,
             )
             runs.append(run)
         results = make_results(
             arguments.name or arguments.network,
             arguments.dataset,
-            corpus.features["label"].names,
+            task.labels,
             runs,
             arguments.protocol,
+            task=task.name,
             num_parameters=runs[-1]["num_parameters"],
             settings=settings,
             environment=environment_record(["train.py", *(sys.argv[1:] if argv is None else argv)]),
@@ -284,6 +298,7 @@ def main(argv: list[str] | None = None) -> dict:
                 results["labels"],
                 runs[-1:],
                 arguments.protocol,
+                task=task.name,
                 **{key: results[key] for key in ("num_parameters", "settings", "environment")},
             )
             save_json_atomic(finished, alone)
@@ -301,14 +316,14 @@ def describe(results: dict, folder: Path) -> str:
     """What a person wants to read at the end."""
     parts = {"all inputs": results["summary"], **results["single_modality"]}
     is_check = results["protocol"] == LEARNING_CHECK
-    scored = "the clips it was trained on" if is_check else "speakers never seen in training"
+    scored = "speakers never seen in training"
+    if is_check or results["protocol"] == PUBLISHED_SPLIT:
+        scored = "the clips it was trained on" if is_check else "clips of people who may be in the training as well"
     lines = [f"{results['name']} on {results['corpus']} ({results['protocol']}), {scored}:"]
+    titles = list(task_of(results).titles.items())[:2]
     for name, summary in parts.items():
-        war, uar = summary["war"], summary["uar"]
-        interval = (
-            "" if war["interval_95"] is None else "  [{:.1f}, {:.1f}]".format(*(100 * x for x in war["interval_95"]))
-        )
-        lines.append(f"  {name:<14} WAR {100 * war['mean']:5.1f} %  UAR {100 * uar['mean']:5.1f} %{interval}")
+        said = "  ".join(f"{title} {format_score(summary[key], task_of(results), key)}" for key, title in titles)
+        lines.append(f"  {name:<18} {said}")
     if is_check:
         lines.append(LEARNING_CHECK_NOTE)
     return "\n".join([*lines, f"Model, pictures and results.json: {folder}"])
