@@ -25,7 +25,7 @@ ACTION_UNIT_COLUMNS = [f"AU{unit}_r" for unit in _MEASURED] + [f"AU{unit}_c" for
 
 @dataclass
 class RavdessAuConfig(RavdessConfig):
-    """Options: `channel`; `audio_dir` and `units_csv`, where sound and units do not lie in the same folder."""
+    """Options: `channel`, `folds`; `audio_dir` and `units_csv`, where sound and units do not lie in the same folder."""
 
     audio_dir: str | None = None
     units_csv: str | None = None
@@ -107,6 +107,7 @@ class RavdessAu(Ravdess):
         for performance in units:
             if performance not in recordings and performance[:2] in present:
                 scan.skip(f"{AUDIO_VIDEO}-{performance} in {units_csv}", "no sound file")
+        self.set_folds(scan.rows, config.folds)
         return scan
 
     def units_file(self, config: RavdessAuConfig) -> Path:
