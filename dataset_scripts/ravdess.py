@@ -20,6 +20,7 @@ from .download import DownloadError, download_files, zenodo_files
 from .folds import published_folds
 from .ravdess_published import (
     CHANNEL_CODES,
+    EMOTIONS,
     FOLD_LISTS,
     MEDIA,
     MODALITIES,
@@ -31,7 +32,6 @@ from .ravdess_published import (
 
 logger = logging.getLogger(__name__)
 
-EMOTIONS = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]
 CHANNELS = {"01": "speech", "02": "song"}
 INTENSITIES = {"01": "normal", "02": "strong"}
 STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}

@@ -4,11 +4,13 @@
 Livingstone & Russo, PLoS ONE 2018, https://doi.org/10.1371/journal.pone.0196391; https://zenodo.org/records/1188976
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 
 RECORD = "1188976"
+EMOTIONS = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]
 ACTORS = tuple(f"{actor:02d}" for actor in range(1, 25))
 # Actor 18 did not sing. Disgust and surprise are not sung.
 SINGERS = tuple(actor for actor in ACTORS if actor != "18")
@@ -119,6 +121,9 @@ def compare_with_published(takes: Iterable[str], channel: str, modality: str) ->
         return f"{sentence}, of the actors {', '.join(actors)}", False
     for kind, names in (("missing", published - takes), ("not published", takes - published)):
         if names:
+            counts = Counter(EMOTIONS[int(take[3:5]) - 1] for take in sorted(names))
             listed = ", ".join(f"{modality}-{take}" for take in sorted(names)[:10])
-            sentence += f"; {kind}: {listed}" + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+            more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+            emotions = ", ".join(f"{count} {emotion}" for emotion, count in counts.items())
+            sentence += f"; {kind} {len(names)} ({emotions}): {listed}{more}"
     return sentence, True

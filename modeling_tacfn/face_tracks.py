@@ -77,10 +77,11 @@ class FaceTrack:
                 f"({np.median(x):.0f}, {np.median(y):.0f}). The table belongs to another size of this video: take it away, and "
                 "the face is searched in the pictures."
             )
-        near = np.abs(known[:, None] - known) <= SMOOTHING_SECONDS / 2
-        x, y, side = (
-            np.array([np.median(values[at]) for at in near]) for values in (x, y - RISE_OF_FOUND_BOX * side, side)
-        )
+        reach = np.full(len(known), SMOOTHING_SECONDS / 2)
+        side = _smoothed(side, known, reach)
+        # As far on one side as on the other, so that a steady movement stays as it is up to both ends.
+        reach = np.minimum(reach, np.minimum(known - known[0], known[-1] - known))
+        x, y = _smoothed(x, known, reach), _smoothed(y, known, reach) - RISE_OF_FOUND_BOX * side
         x, y, half = (np.interp(seconds, known, values) for values in (x, y, side / 2))
         return np.stack([x - half, y - half, x + half, y + half], axis=1)
 
@@ -128,6 +129,13 @@ def read_face_track(path: str | os.PathLike) -> FaceTrack:
     # A face without extent is no face, whatever the table says of it.
     success &= np.isfinite(landmarks).all(axis=(1, 2)) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     return FaceTrack(path, seconds, boxes, landmarks, success)
+
+
+def _smoothed(values: np.ndarray, seconds: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """The median of what lies at most `reach` seconds away, for each time."""
+    first = np.searchsorted(seconds, seconds - reach - 1e-6)
+    last = np.searchsorted(seconds, seconds + reach + 1e-6)
+    return np.array([np.median(values[start:stop]) for start, stop in zip(first, last, strict=True)])
 
 
 def _numbers(path: str, number: int, line: list[str], width: int, places: list[int]) -> list[float]:

@@ -4,9 +4,10 @@ import json
 import os
 import shutil
 import stat
-import threading
+import time
 import zipfile
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -107,16 +108,14 @@ def test_an_interrupted_extraction_leaves_nothing_and_is_redone(archive, tmp_pat
 def test_two_at_once(archive, tmp_path, monkeypatch):
     write, written = archives._write_member, []
 
-    def count(opened, info, path):
+    def write_slowly(opened, info, path):
         written.append(info.filename)
+        time.sleep(0.05)
         write(opened, info, path)
 
-    monkeypatch.setattr(archives, "_write_member", count)
-    threads = [threading.Thread(target=extract, args=(archive, tmp_path / "out")) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    monkeypatch.setattr(archives, "_write_member", write_slowly)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: extract(archive, tmp_path / "out"), range(4)))
     assert sorted(written) == ["Actor_01/a.mp4", "b.mp4"]
     assert tree(tmp_path / "out") == {"Actor_01/a.mp4": b"one", "b.mp4": b"two"}
 
