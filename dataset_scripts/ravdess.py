@@ -48,10 +48,7 @@ CITATION = """\
   author = {Livingstone, Steven R. and Russo, Frank A.},
   journal = {PLoS ONE}, volume = {13}, number = {5}, pages = {e0196391}, year = {2018}
 }"""
-HOW_TO_GET = (
-    f"RAVDESS is free for non-commercial use (CC BY-NC-SA 4.0) at {HOMEPAGE}; name the folder of its archives, extracted or "
-    "not, or let them be fetched there with the option `download=True`."
-)
+HOW_TO_GET = f"RAVDESS is free for non-commercial use (CC BY-NC-SA 4.0) at {HOMEPAGE}; name the folder of its files."
 
 _NAME = re.compile(r"(0[1-3])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-([0-9]{2})")
 
@@ -228,7 +225,7 @@ class Ravdess(EmotionCorpusBuilder):
     HOMEPAGE = HOMEPAGE
     CITATION = CITATION
     EXPECTED = "RAVDESS recordings named like Actor_01/01-01-01-01-01-01-01.mp4, or its archives"
-    HOW_TO_GET = HOW_TO_GET
+    HOW_TO_GET = f"{HOW_TO_GET} Archives need not be extracted, and the option `download=True` fetches them."
 
     def default_num_folds(self, num_speakers: int) -> int:
         # Four actors are tested at a time, as in the literature: six folds of the whole corpus.
@@ -270,7 +267,7 @@ class Ravdess(EmotionCorpusBuilder):
         fold_of = published_folds(actors, chosen.folds, chosen.never_tested)
         for row in rows:
             row["fold"] = fold_of[row["speaker_id"]]
-        absent = [actor for block in chosen.folds for actor in block if actor not in actors]
+        absent = [actor for block in (*chosen.folds, chosen.never_tested) for actor in block if actor not in actors]
         if actors and absent:
             warnings.warn(
                 f"{self.NAME}: the folds {folds!r} are kept to the {len(actors)} actors who are there; {', '.join(absent)} are "

@@ -13,7 +13,15 @@ from pathlib import Path
 import datasets
 
 from .base import AUDIO_SUFFIXES, CorpusScan, walk
-from .ravdess import AUDIO_ONLY, AUDIO_VIDEO, Ravdess, RavdessConfig, group_performances, parse_ravdess_name
+from .ravdess import (
+    AUDIO_ONLY,
+    AUDIO_VIDEO,
+    HOW_TO_GET,
+    Ravdess,
+    RavdessConfig,
+    group_performances,
+    parse_ravdess_name,
+)
 
 
 UNITS_FILE = "openface_au_mean.csv"
@@ -78,6 +86,7 @@ class RavdessAu(Ravdess):
 
     BUILDER_CONFIG_CLASS = RavdessAuConfig
     NAME = "ravdess_au"
+    HOW_TO_GET = HOW_TO_GET
     EXPECTED = f"RAVDESS sound files named like Actor_01/03-01-05-02-01-01-01.wav and {UNITS_FILE}"
     FEATURE_TYPES = {"action_units": datasets.List(datasets.Value("float32"))}
     FEATURE_COLUMNS = {"action_units": ACTION_UNIT_COLUMNS}

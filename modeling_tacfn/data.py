@@ -85,7 +85,8 @@ def prepare_clip(row: dict, processor) -> dict[str, np.ndarray]:
     cropped where that table says, not where a face is found.
     """
     face_boxes, start = None, row.get("start_seconds") or 0.0
-    if row.get("face_track") and processor.do_video and processor.image_processor.do_face_crop:
+    has_pictures = row.get("video") and processor.do_video
+    if has_pictures and row.get("face_track") and processor.image_processor.do_face_crop:
         track = read_face_track(row["face_track"])
 
         def face_boxes(frame_seconds, frame_size):
