@@ -247,7 +247,7 @@ class TacfnProcessor(ProcessorMixin):
                 bottom as fractions of its size. `(0, 0, 0.5, 1)` is the left half. Frames and boxes are of this part.
             keep_frames (`bool`, *optional*, defaults to `False`): keep the whole frames as well, for a plot.
             face_boxes (`Callable`, *optional*): from the seconds `(num_frames,)` and the height and width of a file's frames,
-                the faces as `crops` takes them, or `None` to search them.
+                the faces as `crops` takes them, or `None` to search them; of the `frame_region`, where that is given.
 
         Returns:
             [`ClipInputs`]
