@@ -65,7 +65,9 @@ def corpus_features(labels: list[str], features: dict[str, Any] | None = None) -
             "gender": text,  # "female", "male" or null
             "text": text,
             "features": dict(features) if features else datasets.Value("null"),
-            "fold": datasets.Value("int32"),  # where the clip is tested in the default folds
+            "face_track": text,  # a path to OpenFace's table of where the face is in `video`; null: it has to be found
+            # Where the clip is tested in the corpus's folds; `folds.NEVER_TESTED` where a published list never does.
+            "fold": datasets.Value("int32"),
             "split": text,  # side of the split that was published with the corpus: one of `folds.SIDES`
             "license": text,
         }

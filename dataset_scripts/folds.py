@@ -9,6 +9,8 @@ import datasets
 
 
 SIDES = ("train", "validation", "test")
+# In the column `fold`: a speaker whom a published protocol trains on in every fold. Null stays a mistake.
+NEVER_TESTED = -1
 
 
 def natural_key(text: str) -> tuple:
@@ -46,8 +48,36 @@ def speaker_folds(speakers: Iterable[str], num_folds: int) -> list[list[str]]:
     return [distinct[start:stop] for start, stop in zip(starts, starts[1:], strict=False)]
 
 
+def published_folds(
+    speakers: Iterable[str], folds: Sequence[Sequence[str]], never_tested: Iterable[str] = ()
+) -> dict[str, int]:
+    """The fold of each speaker in a published list, of which only those speakers are kept who are there.
+
+    Args:
+        speakers (`Iterable[str]`): speaker ids, repeats allowed.
+        folds (`Sequence[Sequence[str]]`): the published test speakers of each fold.
+        never_tested (`Iterable[str]`, *optional*): speakers whom the publication trains on in every fold.
+
+    Returns:
+        `dict[str, int]`: folds from 0 without a gap: one that nobody is left of falls away; `NEVER_TESTED` where so published.
+
+    Raises:
+        ValueError: If a speaker is not in the list.
+    """
+    speakers = set(speakers)
+    kept = [block for block in folds if speakers & set(block)]
+    fold_of = {speaker: fold for fold, block in enumerate(kept) for speaker in block}
+    fold_of |= dict.fromkeys(never_tested, NEVER_TESTED)
+    if speakers - set(fold_of):
+        raise ValueError(
+            f"Expected speakers of the published folds, received {', '.join(sorted(speakers - set(fold_of), key=natural_key))}. "
+            "Leave their clips out, or choose other folds."
+        )
+    return {speaker: fold_of[speaker] for speaker in sorted(speakers, key=natural_key)}
+
+
 def corpus_folds(dataset: datasets.Dataset) -> list[list[str]]:
-    """The folds that the column `fold` of a corpus holds, as lists of test speakers."""
+    """The folds that the column `fold` of a corpus holds, as lists of test speakers; those never tested are in none."""
     members: dict[int, set[str]] = {}
     for speaker, fold in zip(dataset["speaker_id"], dataset["fold"], strict=True):
         members.setdefault(fold, set()).add(speaker)
@@ -55,7 +85,7 @@ def corpus_folds(dataset: datasets.Dataset) -> list[list[str]]:
         raise ValueError(
             "The corpus has clips without a fold. Make folds with `speaker_folds(dataset['speaker_id'], num_folds)`."
         )
-    return [sorted(members[fold], key=natural_key) for fold in sorted(members)]
+    return [sorted(members[fold], key=natural_key) for fold in sorted(members) if fold != NEVER_TESTED]
 
 
 def choose_validation_speakers(
@@ -140,8 +170,11 @@ def split_indices(
     doubled = sorted({speaker for speaker in covered if covered.count(speaker) > 1}, key=natural_key)
     if doubled:
         raise ValueError(f"Expected every speaker in one fold, received {', '.join(doubled)} in several.")
-    if known - set(covered):
-        missing = ", ".join(sorted(known - set(covered), key=natural_key))
+    # Only the corpus itself can say that a speaker is never tested, so that nobody is forgotten in a list of folds.
+    column = dataset["fold"][:] if "fold" in dataset.column_names else []
+    exempt = {speaker for speaker, where in zip(speakers, column, strict=False) if where == NEVER_TESTED}
+    if known - set(covered) - exempt:
+        missing = ", ".join(sorted(known - set(covered) - exempt, key=natural_key))
         raise ValueError(
             f"Expected folds that cover every speaker, but {missing} would be trained on and never tested."
         )

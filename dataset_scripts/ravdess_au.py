@@ -13,7 +13,15 @@ from pathlib import Path
 import datasets
 
 from .base import AUDIO_SUFFIXES, CorpusScan, walk
-from .ravdess import AUDIO_ONLY, AUDIO_VIDEO, Ravdess, RavdessConfig, group_performances, parse_ravdess_name
+from .ravdess import (
+    AUDIO_ONLY,
+    AUDIO_VIDEO,
+    HOW_TO_GET,
+    Ravdess,
+    RavdessConfig,
+    group_performances,
+    parse_ravdess_name,
+)
 
 
 UNITS_FILE = "openface_au_mean.csv"
@@ -25,7 +33,7 @@ ACTION_UNIT_COLUMNS = [f"AU{unit}_r" for unit in _MEASURED] + [f"AU{unit}_c" for
 
 @dataclass
 class RavdessAuConfig(RavdessConfig):
-    """Options: `channel`; `audio_dir` and `units_csv`, where sound and units do not lie in the same folder."""
+    """Options: `channel`, `folds`; `audio_dir` and `units_csv`, where sound and units do not lie in the same folder."""
 
     audio_dir: str | None = None
     units_csv: str | None = None
@@ -78,6 +86,7 @@ class RavdessAu(Ravdess):
 
     BUILDER_CONFIG_CLASS = RavdessAuConfig
     NAME = "ravdess_au"
+    HOW_TO_GET = HOW_TO_GET
     EXPECTED = f"RAVDESS sound files named like Actor_01/03-01-05-02-01-01-01.wav and {UNITS_FILE}"
     FEATURE_TYPES = {"action_units": datasets.List(datasets.Value("float32"))}
     FEATURE_COLUMNS = {"action_units": ACTION_UNIT_COLUMNS}
@@ -107,6 +116,7 @@ class RavdessAu(Ravdess):
         for performance in units:
             if performance not in recordings and performance[:2] in present:
                 scan.skip(f"{AUDIO_VIDEO}-{performance} in {units_csv}", "no sound file")
+        self.set_folds(scan.rows, config.folds)
         return scan
 
     def units_file(self, config: RavdessAuConfig) -> Path:

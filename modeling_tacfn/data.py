@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from . import __version__
 from .degradation import add_noise
+from .face_tracks import read_face_track
 from .feature_arrays import pad_feature, statistics_over
 from .media import MediaError
 from .prepared_clip import ClipReader, PreparedClip
@@ -66,7 +67,7 @@ def clip_key(row: dict, processor_settings: str) -> str:
     for column in ("noise_snr_db", "audio_offset_seconds", "frame_region"):
         if (value := row.get(column)) is not None:
             content.append({column: value})
-    for column in ("video", "audio"):
+    for column in ("video", "audio", "face_track"):
         if path := row.get(column):
             content.append(str(path))
             # A file that is gone has an address too: reading it says what is wrong.
@@ -80,8 +81,17 @@ def prepare_clip(row: dict, processor) -> dict[str, np.ndarray]:
     """
     Decode one row of a corpus into `input_features`, `crops` (uint8, real frames only) and `feature/<name>` arrays.
 
-    A row with a `noise_snr_db` gives its sound alone, with white noise at that level in dB.
+    A row with a `noise_snr_db` gives its sound alone, with white noise at that level in dB. A row with a `face_track` is
+    cropped where that table says, not where a face is found.
     """
+    face_boxes, start = None, row.get("start_seconds") or 0.0
+    has_pictures = row.get("video") and processor.do_video
+    if has_pictures and row.get("face_track") and processor.image_processor.do_face_crop:
+        track = read_face_track(row["face_track"])
+
+        def face_boxes(frame_seconds, frame_size):
+            return track.boxes_at(frame_seconds + start, frame_size)
+
     features = {name: np.asarray(values, np.float32) for name, values in (row.get("features") or {}).items()}
     inputs = processor.read(
         video=row.get("video"),
@@ -91,6 +101,7 @@ def prepare_clip(row: dict, processor) -> dict[str, np.ndarray]:
         end_seconds=row.get("end_seconds"),
         audio_offset_seconds=row.get("audio_offset_seconds"),
         frame_region=row.get("frame_region"),
+        face_boxes=face_boxes,
     )
     if row.get("noise_snr_db") is not None and inputs.has_sound:
         noisy = add_noise(inputs.waveform, row["noise_snr_db"], row["clip_id"])

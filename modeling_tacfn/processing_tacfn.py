@@ -229,6 +229,7 @@ class TacfnProcessor(ProcessorMixin):
         audio_offset_seconds: float | None = None,
         frame_region: Sequence[float] | None = None,
         keep_frames: bool = False,
+        face_boxes=None,
     ) -> ClipInputs:
         """
         Read, resample, sample and crop one clip, without batching it.
@@ -245,6 +246,8 @@ class TacfnProcessor(ProcessorMixin):
             frame_region (`Sequence[float]`, *optional*): the part of every picture that is looked at: left, top, right and
                 bottom as fractions of its size. `(0, 0, 0.5, 1)` is the left half. Frames and boxes are of this part.
             keep_frames (`bool`, *optional*, defaults to `False`): keep the whole frames as well, for a plot.
+            face_boxes (`Callable`, *optional*): from the seconds `(num_frames,)` and the height and width of a file's frames,
+                the faces as `crops` takes them, or `None` to search them; of the `frame_region`, where that is given.
 
         Returns:
             [`ClipInputs`]
@@ -271,7 +274,8 @@ class TacfnProcessor(ProcessorMixin):
             frames = self.image_processor.sample(video)
         if frames is not None:
             frames = frames if frame_region is None else crop_region(frames, frame_region)
-            clip.crops, clip.crops_valid, clip.boxes = self.image_processor.crops(frames)
+            known = face_boxes(clip.frame_seconds, frames.shape[1:3]) if face_boxes and _is_path(video) else None
+            clip.crops, clip.crops_valid, clip.boxes = self.image_processor.crops(frames, known)
             clip.frames = frames if keep_frames else None
         if _is_path(audio):
             try:

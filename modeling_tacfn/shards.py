@@ -94,7 +94,7 @@ def _write_shard(corpus, files: list[Path], rows: range, path: Path, bar) -> Non
             names = [np.load(io.BytesIO(content), allow_pickle=False).files for content in contents]
             table = table.append_column(CLIP, pa.array(contents, pa.binary()))
             table = table.append_column(ARRAYS, pa.array(names, pa.list_(pa.string())))
-            for column in ("video", "audio"):
+            for column in sorted({"video", "audio", "face_track"} & set(table.column_names)):
                 bare = [None if path is None else Path(path).name for path in table[column].to_pylist()]
                 table = table.set_column(table.schema.get_field_index(column), column, pa.array(bare, pa.string()))
             writer.write_table(table.cast(schema))

@@ -31,6 +31,7 @@ def prepared(tmp_path):
     columns = {name: [None] * CLIPS for name in features}
     columns |= {"clip_id": [f"clip {index}" for index in range(CLIPS)], "label": [index % 2 for index in range(CLIPS)]}
     columns["audio"] = [str(write_sound(tmp_path / f"{index}.wav", tone(0.3 + 0.1 * index))) for index in range(CLIPS)]
+    columns["face_track"][0] = str(tmp_path / "0.csv")
     columns["speaker_id"] = [str(index // 2) for index in range(CLIPS)]
     corpus = datasets.Dataset.from_dict(columns, features=features)
     processor = TacfnProcessor(TacfnFeatureExtractor(feature_size=5), TacfnImageProcessor())
@@ -50,8 +51,9 @@ def test_what_comes_back_is_what_was_prepared(prepared, tmp_path, small_shards):
     assert len(paths) > 2
     table, clips, same_processor = load_shards(tmp_path / "shards", tmp_path / "datasets")
     assert table.features == corpus.features
-    assert table.remove_columns("audio")[:] == corpus.remove_columns("audio")[:]
-    assert table["audio"][0] == "0.wav", "a folder of this machine"
+    paths = ["audio", "face_track"]
+    assert table.remove_columns(paths)[:] == corpus.remove_columns(paths)[:]
+    assert (table["audio"][0], table["face_track"][0]) == ("0.wav", "0.csv"), "a folder of this machine"
     assert same_processor.feature_extractor.feature_size == 5
     for clip, original in zip(clips, load_clips(files), strict=True):
         assert set(clip) == set(original)
