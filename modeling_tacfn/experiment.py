@@ -21,7 +21,7 @@ from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs
 from transformers import AutoModel
 
-from dataset_scripts.base import CORPORA, corpus_builder, load_corpus
+from dataset_scripts.base import CORPORA, corpus_builder
 from dataset_scripts.folds import corpus_folds, learning_check_indices, speaker_folds, split_indices
 
 from .adaptation import speaker_prior
@@ -190,13 +190,13 @@ def mapping(text: str) -> dict:
     return value
 
 
-def build_processor(arguments: argparse.Namespace) -> TacfnProcessor:
+def build_processor(arguments: argparse.Namespace, feature_columns: dict[str, list[str]]) -> TacfnProcessor:
     """The processor that is saved with the model; every number of it comes from the options."""
     sizes = arguments.model.get("feature_sizes") or {}
     return TacfnProcessor(
         TacfnFeatureExtractor(**arguments.audio_processor),
         TacfnImageProcessor(**arguments.video_processor),
-        feature_columns=corpus_builder(arguments.dataset).FEATURE_COLUMNS,
+        feature_columns=feature_columns,
         static_features=arguments.model.get("static_features"),
         square_root_features=arguments.square_root_features,
         do_audio=not sizes or "audio" in sizes,
@@ -208,8 +208,9 @@ def build_processor(arguments: argparse.Namespace) -> TacfnProcessor:
 
 def load_inputs(arguments: argparse.Namespace):
     """The corpus (its readable rows), the prepared clips with the inputs that are kept, not normalised, and the processor."""
-    corpus = load_corpus(arguments.dataset, data_dir=arguments.data_dir, **arguments.corpus)
-    processor = build_processor(arguments)
+    builder = corpus_builder(arguments.dataset)(data_dir=arguments.data_dir, **arguments.corpus)
+    corpus = builder.load()
+    processor = build_processor(arguments, builder.feature_columns)
     kept, files = prepare_clips(corpus, processor, arguments.cache_dir, arguments.num_proc)
     corpus, clips = corpus.select(kept), load_clips(files)
     choose_modalities(clips, processor, arguments)
