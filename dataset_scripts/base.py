@@ -61,6 +61,7 @@ def corpus_features(labels: list[str], features: dict[str, Any] | None = None) -
             "text": text,
             "features": dict(features) if features else datasets.Value("null"),
             "fold": datasets.Value("int32"),  # where the clip is tested in the default folds
+            "split": text,  # side of the split that was published with the corpus: one of `folds.SIDES`
             "license": text,
         }
     )
