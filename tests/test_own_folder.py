@@ -90,6 +90,14 @@ def test_the_same_table_in_three_formats(own, name):
     assert corpus_folds(dataset) == [["01"], ["02"]]
 
 
+def test_whole_numbers_stay_whole(own):
+    own.add("a.wav")
+    row = {"file_name": "a.wav", "label": 3.0, "speaker_id": 7.0, "session_id": True, "text": float("nan")}
+    write_rows(own.folder / "metadata.parquet", [row])
+    row = own.load()[0]
+    assert (row["label_raw"], row["speaker_id"], row["session_id"], row["text"]) == ("3", "7", "True", None)
+
+
 def test_a_named_table_and_where_its_paths_start(own, tmp_path):
     own.add("a.wav")
     beside = own.table("file,label,speaker", "a.wav,sad,1", name="mine.csv")
