@@ -30,6 +30,19 @@ COMPARE_EXAMPLE = """examples:
 
 Interrupted, the same command goes on where it stopped. The folder gets results.json, table.md, table.tex and comparison.png,
 with --missing and --adaptation also a table and a picture of each."""
+PREPARE_EXAMPLE = """examples:
+  tacfn prepare --dataset ravdess --data_dir RAVDESS --num_proc 8
+  tacfn prepare --dataset ravdess_au --data_dir RAVDESS --output shards
+  tacfn prepare --config my.yaml -- --video_processor '{num_frames: 15}'
+
+Clips that are prepared are not prepared again, whoever asks: training does the same on its own where it finds them missing.
+Shards are Parquet files with the prepared clips in them, for another machine (train.py --prepared FOLDER) or for streaming."""
+FOLDS_EXAMPLE = """examples:
+  tacfn folds --dataset ravdess --data_dir RAVDESS --plot folds.png
+  tacfn folds --dataset ravdess --data_dir RAVDESS --num_folds 10 --output folds.json
+  tacfn folds --dataset ravdess --data_dir RAVDESS --folds my_folds.json --json
+
+train.py --folds FILE trains on the folds of a file. A speaker or a take on both sides of a fold is an error here and there."""
 PREDICT_EXAMPLE = """examples:
   tacfn predict clip.mp4 --model runs/synthetic --plot prediction.png
   tacfn predict clip.webm another.mp4 --model DIR --json
@@ -47,6 +60,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_predict(commands)
     _add_adapt(commands)
     _add_compare(commands)
+    _add_folds(commands)
+    _add_prepare(commands)
     info = commands.add_parser(
         "info",
         help="what a trained network is",
@@ -124,6 +139,41 @@ def _add_compare(commands) -> None:
     compare.add_argument("options", nargs="*", metavar="-- OPTION", help="more options of train.py, after two dashes")
 
 
+def _add_prepare(commands) -> None:
+    prepare = commands.add_parser(
+        "prepare",
+        help="decode, find faces and make features once, so that training opens no video",
+        epilog=PREPARE_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    prepare.add_argument("--dataset", help="corpus; configs/DATASET.yaml says how to prepare it, if it is there")
+    prepare.add_argument("--config", help="another YAML file of train.py")
+    prepare.add_argument("--data_dir", help="folder of the corpus")
+    prepare.add_argument("--num_proc", type=positive, default=2, help="processes, 2 by default")
+    prepare.add_argument("--output", metavar="FOLDER", help="write the prepared corpus as Parquet shards")
+    prepare.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    prepare.add_argument("options", nargs="*", metavar="-- OPTION", help="more options of train.py, after two dashes")
+
+
+def _add_folds(commands) -> None:
+    folds = commands.add_parser(
+        "folds",
+        help="who is tested in which fold of a corpus",
+        epilog=FOLDS_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    folds.add_argument("--dataset", required=True, help="name of the corpus")
+    folds.add_argument("--data_dir", help="folder of the corpus")
+    folds.add_argument("--corpus", type=mapping, default={}, help='options of the corpus, as in "{channel: song}"')
+    folds.add_argument(
+        "--num_folds", type=positive, help="contiguous blocks of speakers; the corpus's own if not given"
+    )
+    folds.add_argument("--folds", metavar="FILE", help="check and show the folds of a file instead")
+    folds.add_argument("--output", metavar="FILE.json", help="save the folds for train.py --folds")
+    folds.add_argument("--plot", type=picture, metavar="FILE", help=f"draw the folds ({', '.join(PICTURES)})")
+    folds.add_argument("--json", action="store_true", help="print JSON and nothing else")
+
+
 def _add_predict(commands) -> None:
     predict = commands.add_parser(
         "predict",
@@ -188,6 +238,15 @@ def feature(text: str) -> tuple[str, str]:
     return name, path
 
 
+def mapping(text: str) -> dict:
+    import yaml
+
+    value = yaml.safe_load(text)
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f'expected a mapping such as "{{channel: song}}", got {text!r}')
+    return value
+
+
 def speaker_clip(text: str) -> dict:
     path, *features = text.split(",")
     return {**media(path), "features": dict(feature(item) for item in features)}
@@ -238,6 +297,8 @@ def main(arguments: list[str] | None = None) -> int:
             "adapt": cli.adapt,
             "compare": cli.compare_methods,
             "convert": cli.convert,
+            "folds": cli.show_folds,
+            "prepare": cli.prepare,
             "info": cli.describe,
         }
         return commands[options.command](options)

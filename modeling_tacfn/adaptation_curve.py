@@ -2,6 +2,7 @@
 """What unlabelled clips of a speaker are worth to networks of the speaker-normalised protocol. Nothing is trained here."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from transformers import AutoModel
 
 from .adaptation import speaker_prior
 from .aggregation import summarize
-from .data import modality_of
+from .data import modality_of, scaled
 from .feature_arrays import speaker_estimate
 from .rescoring import format_cell, judge, rescored, run_folders
 
@@ -75,11 +76,7 @@ def adapted_clips(clips, tested, speakers, prior, count: int, draw) -> list[dict
             for array in arrays
         }
         for row in own:
-            adapted[row] = clips[row] | {
-                array: ((clips[row][array] - mean) / std).astype(np.float32)
-                for array, (mean, std) in estimates.items()
-                if array in clips[row]
-            }
+            adapted[row] = clips[row].changed({array: partial(scaled, *scale) for array, scale in estimates.items()})
     return [adapted[row] for row in tested]
 
 

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -153,6 +154,51 @@ def compare_methods(arguments: argparse.Namespace) -> int:
         print(adaptation_table(adapted))
     print(f"Results, tables and pictures: {arguments.output_dir}")
     return int(bool(failed))
+
+
+def prepare(arguments: argparse.Namespace) -> int:
+    """Decode every clip of a corpus once, for training; write it as shards if asked."""
+    from dataset_scripts.base import corpus_builder
+
+    from .experiment import prepare_corpus
+    from .shards import write_shards
+    from .train_options import parse_arguments
+
+    options = parse_arguments([*shared_options(arguments), "--num_proc", str(arguments.num_proc)])
+    started = time.perf_counter()
+    corpus, files, processor = prepare_corpus(options)
+    seconds = time.perf_counter() - started
+    size = sum(path.stat().st_size for path in files)
+    facts = {"clips": len(files), "seconds": round(seconds, 1), "bytes": size, "folder": str(files[0].parent)}
+    if arguments.output:
+        builder = corpus_builder(options.dataset)
+        facts["shards"] = len(
+            write_shards(corpus, files, processor, arguments.output, options.dataset, builder.LICENSE)
+        )
+    if arguments.json:
+        print(json.dumps(facts, indent=2))
+        return 0
+    print(f"{len(files)} clips ready, {size / 2**20:.0f} MiB in {facts['folder']}; {seconds:.0f} s.")
+    if arguments.output:
+        print(f"{facts['shards']} shards in {arguments.output}: train.py --prepared {arguments.output}")
+    return 0
+
+
+def show_folds(arguments: argparse.Namespace) -> int:
+    """Print who is tested in which fold, after a check that nobody is trained on as well; save and draw it if asked."""
+    from dataset_scripts.base import load_corpus
+
+    from .fold_report import choose_folds, describe_folds, folds_table, plot_folds, save_folds
+
+    corpus = load_corpus(arguments.dataset, data_dir=arguments.data_dir, **arguments.corpus)
+    folds = choose_folds(corpus, arguments.num_folds, arguments.folds)
+    described = describe_folds(corpus, folds)
+    if arguments.output:
+        save_folds(folds, arguments.output, arguments.dataset)
+    if arguments.plot:
+        plot_folds(described, arguments.plot, title=arguments.dataset)
+    print(json.dumps(described, indent=2, ensure_ascii=False) if arguments.json else folds_table(described), end="\n")
+    return 0
 
 
 def shared_options(arguments: argparse.Namespace) -> list[str]:

@@ -20,11 +20,12 @@ from transformers import AutoModel
 from .adaptation_curve import adaptation_scores, adaptation_table
 from .comparison_plots import plot_adaptation, plot_comparison, plot_missing
 from .data import ClipCollator
-from .experiment import ARGUMENTS, RUN_RESULTS, load_inputs, make_splits, parse_arguments
+from .experiment import ARGUMENTS, RUN_RESULTS, load_inputs, make_splits
 from .files import atomic_path
 from .missing import SOUND, missing_scores, missing_table
 from .rescoring import run_folders
 from .results import load_results, overview, results_latex, results_table, save_json_atomic
+from .train_options import parse_arguments
 
 
 BASELINES = (

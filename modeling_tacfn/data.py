@@ -6,8 +6,10 @@ import logging
 import multiprocessing
 import os
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,9 @@ from tqdm.auto import tqdm
 
 from . import __version__
 from .degradation import add_noise
-from .feature_arrays import known_statistics, pad_feature
+from .feature_arrays import pad_feature, statistics_over
 from .media import MediaError
+from .prepared_clip import ClipReader, PreparedClip
 
 
 logger = logging.getLogger(__name__)
@@ -42,6 +45,19 @@ def modality_masks(batch: dict) -> list[torch.Tensor]:
     return [batch[name] for name in ("audio_mask", "video_mask") if name in batch] + list(
         batch.get("feature_masks", {}).values()
     )
+
+
+def preparation_settings(processor) -> dict:
+    """What of a processor makes a prepared clip what it is."""
+    settings = processor.to_dict()
+    # These take place after the cache.
+    for name in ("is_speaker_normalized", "speaker_prior"):
+        settings.pop(name)
+    settings["image_processor"].pop("do_flip_channel_order")
+    # Written when it is saved; says where its code is, not what it does.
+    for part in (settings, *(value for value in settings.values() if isinstance(value, dict))):
+        part.pop("auto_map", None)
+    return settings
 
 
 def clip_key(row: dict, processor_settings: str) -> str:
@@ -138,12 +154,7 @@ def prepare_clips(
     """
     folder = Path(cache_dir or DEFAULT_CACHE)
     folder.mkdir(parents=True, exist_ok=True)
-    settings = processor.to_dict()
-    # These take place after the cache.
-    for name in ("is_speaker_normalized", "speaker_prior"):
-        settings.pop(name)
-    settings["image_processor"].pop("do_flip_channel_order")
-    settings = json.dumps(settings, sort_keys=True, default=str)
+    settings = json.dumps(preparation_settings(processor), sort_keys=True, default=str)
     rows = rows.to_list()
     targets = [folder / f"{clip_key(row, settings)}.npz" for row in rows]
     missing = [index for index, target in enumerate(targets) if not target.exists()]
@@ -173,16 +184,13 @@ def prepare_clips(
     return kept, [targets[index] for index in kept]
 
 
-def load_clips(paths: list[Path]) -> list[dict[str, np.ndarray]]:
-    """Read prepared clips into memory."""
-    clips = []
-    for path in paths:
-        with np.load(path, allow_pickle=False) as arrays:
-            clips.append(dict(arrays))
-    return clips
+def load_clips(paths: list[Path]) -> list[PreparedClip]:
+    """Prepared clips, whose arrays are read when they are asked for and remembered while there is room."""
+    reader = ClipReader()
+    return [reader.clip(path) for path in paths]
 
 
-def normalize_by_speaker(clips: list[dict], speakers: list[str]) -> list[dict]:
+def normalize_by_speaker(clips: list[PreparedClip], speakers: list[str]) -> list[PreparedClip]:
     """
     Centre and scale every feature by its speaker's own clips (no labels): the *speaker-normalised* protocol.
 
@@ -191,19 +199,28 @@ def normalize_by_speaker(clips: list[dict], speakers: list[str]) -> list[dict]:
     members: dict[str, list[int]] = {}
     for index, speaker in enumerate(speakers):
         members.setdefault(speaker, []).append(index)
-    normalized = [dict(clip) for clip in clips]
+    normalized = list(clips)
     for indices in members.values():
-        for name in {name for index in indices for name in clips[index] if name != "crops"}:
-            mean, std = feature_statistics([clips[index] for index in indices], name)
-            for index in indices:
-                if name in clips[index]:
-                    normalized[index][name] = (clips[index][name] - mean) / np.where(std > 1e-6, std, 1)
+        names = {name for index in indices for name in clips[index] if name != "crops"}
+        changes = {name: partial(scaled, *_speaker_scale(clips, indices, name)) for name in names}
+        for index in indices:
+            normalized[index] = clips[index].changed(changes)
     return normalized
 
 
-def feature_statistics(clips: list[dict], name: str) -> tuple[np.ndarray, np.ndarray]:
+def _speaker_scale(clips, indices, name: str) -> tuple[np.ndarray, np.ndarray]:
+    mean, std = feature_statistics([clips[index] for index in indices], name)
+    return mean, np.where(std > 1e-6, std, np.float32(1))
+
+
+def scaled(mean: np.ndarray, std: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values `(…, size)` centred and scaled."""
+    return (values - mean) / std
+
+
+def feature_statistics(clips: list[Mapping], name: str) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of one feature over all steps of all clips, each of shape `(size,)`, float32."""
-    return known_statistics(np.concatenate([np.atleast_2d(clip[name]) for clip in clips if name in clip]))
+    return statistics_over(clip[name] for clip in clips if name in clip)
 
 
 class ClipCollator:

@@ -21,15 +21,17 @@ from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs
 from transformers import AutoModel
 
-from dataset_scripts.base import CORPORA, corpus_builder
-from dataset_scripts.folds import corpus_folds, learning_check_indices, speaker_folds, split_indices
+from dataset_scripts.base import corpus_builder
+from dataset_scripts.folds import learning_check_indices, split_indices
 
 from .adaptation import speaker_prior
 from .augmentation import Augmentation
 from .convert import load_video_encoder
-from .data import array_of, load_clips, normalize_by_speaker, prepare_clips
+from .data import array_of, load_clips, normalize_by_speaker, preparation_settings, prepare_clips
 from .feature_extraction_tacfn import TacfnFeatureExtractor
+from .fold_report import choose_folds
 from .image_processing_tacfn import TacfnImageProcessor
+from .prepared_clip import PreparedClip
 from .processing_tacfn import TacfnProcessor
 from .results import (
     LEARNING_CHECK,
@@ -39,6 +41,8 @@ from .results import (
     make_results,
     save_json_atomic,
 )
+from .shards import about_shards, load_shards
+from .train_options import parse_arguments
 from .training import (
     CHECKPOINT,
     RunState,
@@ -51,9 +55,6 @@ from .training import (
 
 logger = logging.getLogger("train")
 
-DESCRIPTION = """Train and evaluate a network of this package on a corpus, speaker-independently.
-
-    accelerate launch train.py --config configs/synthetic.yaml"""
 RUN_RESULTS = "results.json"
 ARGUMENTS = "training_arguments.json"
 # What may differ between a run and its resumption without making it another run.
@@ -63,6 +64,7 @@ NOT_PART_OF_A_RUN = (
     "output_dir",
     "data_dir",
     "cache_dir",
+    "prepared",
     "num_proc",
     "report_to",
     "seeds",
@@ -70,124 +72,6 @@ NOT_PART_OF_A_RUN = (
     "all_folds",
     "learning_check",  # the protocol says it
 )
-# The options that split the speakers or name another protocol, and their values where nobody asks for either.
-NO_SPLIT = {"fold": [0], "all_folds": False, "num_folds": None, "validation_speakers": None, "protocol": "plain"}
-
-
-def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="train.py", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", type=Path, help="YAML file whose keys are the options below; options win over it")
-    data = parser.add_argument_group("data")
-    data.add_argument("--dataset", choices=sorted(CORPORA), default="synthetic")
-    data.add_argument("--data_dir", help="folder of the corpus (the synthetic one makes itself)")
-    data.add_argument("--corpus", type=mapping, default={}, help='options of the corpus, as in "{channel: song}"')
-    data.add_argument("--num_folds", type=int, help="speaker-disjoint folds; the corpus's own if not given")
-    data.add_argument("--fold", type=int, nargs="+", default=[0], help="folds whose speakers are tested")
-    data.add_argument("--all_folds", action=argparse.BooleanOptionalAction, default=False)
-    data.add_argument(
-        "--validation_speakers",
-        type=int,
-        help="how many training speakers choose the epoch; 0: none, the last epoch counts",
-    )
-    data.add_argument(
-        "--learning_check",
-        action=argparse.BooleanOptionalAction,
-        default=False,
-        help="train on all clips and score the same clips: shows that the network can learn from them, and nothing about "
-        "people it has not seen",
-    )
-    data.add_argument("--modalities", nargs="+", help="keep only these inputs: audio, video, or names of features")
-    data.add_argument(
-        "--protocol",
-        choices=("plain", "speaker-normalised"),
-        default="plain",
-        help="speaker-normalised: features are centred and scaled by each speaker's own unlabelled clips",
-    )
-    data.add_argument("--cache_dir", help="where prepared clips are kept")
-    data.add_argument("--num_proc", type=int, default=2, help="processes that prepare clips")
-
-    model = parser.add_argument_group("model")
-    model.add_argument("--network", default="tacfn", help="model_type of the network")
-    model.add_argument(
-        "--model", type=mapping, default={}, help='fields of its configuration, as in "{hidden_size: 40}"'
-    )
-    model.add_argument("--audio_processor", type=mapping, default={}, help="arguments of the feature extractor")
-    model.add_argument("--video_processor", type=mapping, default={}, help="arguments of the image processor")
-    model.add_argument(
-        "--square_root_features",
-        nargs="*",
-        default=[],
-        help="named features whose square root the network sees: it evens out the spread of skewed counts and intensities",
-    )
-    model.add_argument("--augmentation", type=mapping, default={}, help="see modeling_tacfn.augmentation.Augmentation")
-    model.add_argument(
-        "--init_video_encoder",
-        metavar="FILE",
-        help="published weights that the video encoder starts from: 3-D ResNeXt (Kinetics), EfficientFace (AffectNet)",
-    )
-    model.add_argument("--name", help="name of the method in results; the network's if not given")
-
-    group = parser.add_argument_group("optimisation")
-    for field in dataclasses.fields(TrainingSettings):
-        group.add_argument(f"--{field.name}", type=field.type, default=field.default, help=field.metadata["help"])
-
-    run = parser.add_argument_group("run")
-    run.add_argument("--output_dir", type=Path, default=Path("runs/tacfn"))
-    run.add_argument("--seeds", type=int, nargs="+", default=[0])
-    run.add_argument("--resume", action=argparse.BooleanOptionalAction, default=False, help="go on where it stopped")
-    run.add_argument("--report_to", default="tensorboard", help="tracker: tensorboard, wandb, …, or none")
-    run.add_argument("--mixed_precision", choices=("no", "fp16", "bf16"), default="no")
-
-    arguments = parser.parse_args(argv)
-    if arguments.config:
-        settings = yaml.safe_load(arguments.config.read_text(encoding="utf-8")) or {}
-        check_file(parser, arguments.config, settings)
-        parser.set_defaults(**settings)
-        merged = parser.parse_args(argv)
-        for key in ("corpus", "model", "audio_processor", "video_processor", "augmentation"):
-            # On the command line a mapping changes single entries of the file's.
-            given = getattr(arguments, key)
-            setattr(merged, key, {**(settings.get(key) or {}), **given})
-        arguments = merged
-    arguments.output_dir = Path(arguments.output_dir)
-    if arguments.epochs < 1:
-        parser.error(f"--epochs must be at least 1, got {arguments.epochs}")
-    if arguments.learning_check:
-        given = [f"--{name}" for name, value in NO_SPLIT.items() if getattr(arguments, name) != value]
-        if given:
-            parser.error(
-                "--learning_check trains on all clips and scores the same clips, a protocol of its own without a split of "
-                f"the speakers: leave out {', '.join(given)}, or --learning_check"
-            )
-        arguments.protocol = LEARNING_CHECK
-    if arguments.mixed_precision == "bf16" and not torch.cuda.is_available():
-        parser.error("bf16 3-D convolutions are 35 to 50 times slower than fp32 on a CPU; use --mixed_precision no")
-    return arguments
-
-
-def check_file(parser: argparse.ArgumentParser, path: Path, settings: dict) -> None:
-    """Refuse in a file what would be refused on the command line: argparse checks no defaults."""
-    actions = {action.dest: action for action in parser._actions}
-    unknown = sorted(set(settings) - set(actions))
-    if unknown:
-        parser.error(f"{path}: unknown options {unknown}; see --help for the known ones")
-    for key, value in settings.items():
-        action = actions[key]
-        if action.choices and value not in action.choices:
-            parser.error(f"{path}: {key} must be one of {list(action.choices)}, got {value!r}")
-        if action.type is mapping and value is not None and not isinstance(value, dict):
-            parser.error(f"{path}: {key} must be a mapping, got {value!r}")
-        if action.nargs in ("+", "*") and value is not None and not isinstance(value, list):
-            settings[key] = [value]
-
-
-def mapping(text: str) -> dict:
-    value = yaml.safe_load(text)
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f'expected a mapping such as "{{hidden_size: 40}}", got {text!r}')
-    return value
 
 
 def build_processor(arguments: argparse.Namespace, feature_columns: dict[str, list[str]]) -> TacfnProcessor:
@@ -208,26 +92,58 @@ def build_processor(arguments: argparse.Namespace, feature_columns: dict[str, li
 
 def load_inputs(arguments: argparse.Namespace):
     """The corpus (its readable rows), the prepared clips with the inputs that are kept, not normalised, and the processor."""
+    if arguments.prepared:
+        corpus, clips, other = load_shards(arguments.prepared)
+        # What was measured of the clips is no longer at hand; the names of its columns are.
+        measured = {name: other.feature_columns.get(name, []) for name in arguments.corpus.get("features") or {}}
+        processor = build_processor(arguments, corpus_builder(arguments.dataset).FEATURE_COLUMNS | measured)
+        check_prepared(arguments, processor, other)
+    else:
+        corpus, files, processor = prepare_corpus(arguments)
+        clips = load_clips(files)
+    return corpus, choose_modalities(clips, processor, arguments), processor
+
+
+def prepare_corpus(arguments: argparse.Namespace):
+    """The readable rows of the corpus, the files of their prepared clips, and the processor that prepared them."""
     builder = corpus_builder(arguments.dataset)(data_dir=arguments.data_dir, **arguments.corpus)
     corpus = builder.load()
     processor = build_processor(arguments, builder.feature_columns)
     kept, files = prepare_clips(corpus, processor, arguments.cache_dir, arguments.num_proc)
-    corpus, clips = corpus.select(kept), load_clips(files)
-    choose_modalities(clips, processor, arguments)
-    return corpus, clips, processor
+    return corpus.select(kept), files, processor
 
 
-def choose_modalities(clips: list[dict], processor: TacfnProcessor, arguments: argparse.Namespace) -> None:
+def check_prepared(arguments: argparse.Namespace, processor: TacfnProcessor, other: TacfnProcessor) -> None:
+    """Refuse clips of another corpus, or prepared with other numbers than the network is going to be told."""
+    name = about_shards(arguments.prepared)["corpus"]
+    if name != arguments.dataset:
+        raise SystemExit(
+            f"--prepared {arguments.prepared} holds {name}, not {arguments.dataset}; give --dataset {name}."
+        )
+    wanted, found = (flat_settings(preparation_settings(item)) for item in (processor, other))
+    changed = [f"{key}: {found.get(key)!r}, not {wanted[key]!r}" for key in wanted if found.get(key) != wanted[key]]
+    if changed:
+        raise SystemExit(
+            f"--prepared {arguments.prepared} was prepared with other numbers ({'; '.join(changed)}). Give the options that it "
+            "was prepared with, or prepare it again."
+        )
+
+
+def flat_settings(settings: dict) -> dict:
+    """The numbers of the parts of a processor by names such as `feature_extractor.n_fft`."""
+    parts = {name: value for name, value in settings.items() if isinstance(value, dict)}
+    inner = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
+    return {name: value for name, value in settings.items() if name not in parts} | inner
+
+
+def choose_modalities(clips: list[PreparedClip], processor: TacfnProcessor, arguments) -> list[PreparedClip]:
     """Leave out what `--modalities` does not name, from the clips, the processor and the network's configuration."""
     if not arguments.modalities:
-        return
+        return clips
     known = modalities_of(clips)
     if set(arguments.modalities) - set(known):
         raise SystemExit(f"--modalities {arguments.modalities}: the corpus has only {known}.")
     wanted = {array_of(name) for name in arguments.modalities}
-    for clip in clips:
-        for name in set(clip) - wanted:
-            del clip[name]
     sizes = arguments.model.get("feature_sizes")
     if sizes:
         kept = [name for name in sizes if name in arguments.modalities]
@@ -236,6 +152,7 @@ def choose_modalities(clips: list[dict], processor: TacfnProcessor, arguments: a
         for field in ("feature_order", "static_features", "spectrogram_features", "reinforced", "encoded_targets"):
             if arguments.model.get(field) is not None:
                 arguments.model[field] = [name for name in arguments.model[field] if name in kept]
+    return [clip.only(wanted) for clip in clips]
 
 
 def check_video_encoder(config, path: str) -> None:
@@ -270,7 +187,7 @@ def make_splits(corpus, arguments: argparse.Namespace) -> dict[tuple[int, int], 
     """Rows of the train, validation and test clips of each run, by fold and seed."""
     if arguments.learning_check:
         return {(0, seed): learning_check_indices(corpus) for seed in arguments.seeds}
-    folds = speaker_folds(corpus["speaker_id"], arguments.num_folds) if arguments.num_folds else corpus_folds(corpus)
+    folds = choose_folds(corpus, arguments.num_folds, arguments.folds)
     chosen = range(len(folds)) if arguments.all_folds else arguments.fold
     return {
         (fold, seed): split_indices(corpus, fold, folds, arguments.validation_speakers, seed)

@@ -13,6 +13,8 @@
 # limitations under the License.
 """Named features as arrays: what is known of them, padding and masks."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 
@@ -32,6 +34,28 @@ def known_statistics(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = np.where(known, rows, 0.0).sum(axis=0, dtype=np.float64) / count
     variance = np.where(known, (rows - mean) ** 2, 0.0).sum(axis=0) / count
     return mean.astype(np.float32), np.sqrt(variance).astype(np.float32)
+
+
+def statistics_over(clips: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """
+    [`known_statistics`] of the rows of many arrays, which are looked at one after the other and never held together.
+
+    Args:
+        clips (`Iterable[np.ndarray]`): of shape `(num_rows, size)` or `(size,)`; NaN where a number is missing.
+    """
+    count = mean = scatter = 0.0
+    for clip in clips:
+        rows = np.atleast_2d(clip).astype(np.float64)
+        known = np.isfinite(rows)
+        added = known.sum(axis=0)
+        own_mean = np.where(known, rows, 0.0).sum(axis=0) / np.maximum(added, 1)
+        own_scatter = np.where(known, (rows - own_mean) ** 2, 0.0).sum(axis=0)
+        total = np.maximum(count + added, 1)
+        # Chan, Golub, LeVeque 1979: two sets' means and scatters give those of both together.
+        scatter = scatter + own_scatter + (own_mean - mean) ** 2 * count * added / total
+        mean = mean + (own_mean - mean) * added / total
+        count = count + added
+    return np.float32(mean), np.float32(np.sqrt(scatter / np.maximum(count, 1)))
 
 
 def speaker_estimate(clips: list[np.ndarray], prior: dict | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -155,4 +179,12 @@ def normalize_batch(data: dict, statistics: dict) -> None:
         data["features"][name] = scaled(name, values, data["feature_masks"][name])
 
 
-__all__ = ["known_statistics", "mean_of_known", "normalize_batch", "pad_feature", "speaker_estimate", "spread_rows"]
+__all__ = [
+    "known_statistics",
+    "mean_of_known",
+    "normalize_batch",
+    "pad_feature",
+    "speaker_estimate",
+    "spread_rows",
+    "statistics_over",
+]

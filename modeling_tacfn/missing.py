@@ -5,6 +5,7 @@ import argparse
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from transformers import AutoModel
 from .aggregation import summarize
 from .data import load_clips, modality_of, normalize_by_speaker, prepare_clips
 from .degradation import lose_frames
+from .prepared_clip import PreparedClip
 from .rescoring import format_cell, judge, rescored, run_folders
 
 
@@ -57,25 +59,27 @@ def conditions_of(clips: Sequence[Mapping[str, np.ndarray]]) -> list[Condition]:
     return conditions
 
 
-def degraded(clips: list[dict], clip_ids: list[str], condition: Condition, noisy: list[dict] | None) -> list[dict]:
+def degraded(
+    clips: list[PreparedClip], clip_ids: list[str], condition: Condition, noisy: list[PreparedClip] | None
+) -> list[PreparedClip]:
     """The clips under a condition; `noisy` holds the sound of each of them with noise of that level."""
     if condition.kind == "noise":
         return [
-            clip | {name: values for name, values in sound.items() if name in clip}
+            clip | sound.only(clip)  # a network that takes no prosody gets none
             for clip, sound in zip(clips, noisy, strict=True)
         ]
     if condition.kind == "lost frames":
         return [
-            clip | {"crops": lose_frames(clip["crops"], condition.value, clip_id)} if "crops" in clip else clip
+            clip.changed({"crops": partial(lose_frames, lost=condition.value, clip_id=clip_id)})
             for clip, clip_id in zip(clips, clip_ids, strict=True)
         ]
     if condition.kind == "both":
         return clips
     keeps_sound = condition.kind == "sound only"
-    return [{name: clip[name] for name in clip if (modality_of(name) in SOUND) == keeps_sound} for clip in clips]
+    return [clip.only(name for name in clip if (modality_of(name) in SOUND) == keeps_sound) for clip in clips]
 
 
-def noisy_sound(corpus, processor, snr_db: float, arguments: argparse.Namespace) -> list[dict]:
+def noisy_sound(corpus, processor, snr_db: float, arguments: argparse.Namespace) -> list[PreparedClip]:
     """The prepared sound of each clip of a corpus under white noise; kept on disk as all prepared clips are."""
     listener = copy.copy(processor)
     listener.do_video = False  # the sound of a video file is read without its frames
@@ -83,7 +87,7 @@ def noisy_sound(corpus, processor, snr_db: float, arguments: argparse.Namespace)
     rows = rows.add_column("noise_snr_db", [snr_db] * len(rows))
     kept, files = prepare_clips(rows, listener, arguments.cache_dir, arguments.num_proc)
     sounds = dict(zip(kept, load_clips(files), strict=True))
-    return [sounds.get(row, {}) for row in range(len(rows))]
+    return [sounds.get(row, PreparedClip({})) for row in range(len(rows))]
 
 
 def missing_scores(results: Mapping, folder: Path, inputs: tuple, arguments: argparse.Namespace) -> list[dict]:

@@ -301,7 +301,8 @@ def _table(items: Sequence[Mapping[str, Any]], single_modality: bool) -> tuple[l
             if is_timed:
                 row.append(f"{1000 * item['seconds_per_clip']:.1f}" if inputs == "all" else "")
             rows.append(row)
-    header, rows, shared = _without_constant_columns(header, rows)
+    # Of a learning check every row says what it is, wherever it is copied to.
+    header, rows, shared = (header, rows, "") if has_check else _without_constant_columns(header, rows)
     notes = shared + (
         "Percent: mean ± standard deviation over folds and seeds [95 % interval of the pooled score, bootstrapped over "
         "speakers]."

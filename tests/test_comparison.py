@@ -25,6 +25,7 @@ from modeling_tacfn.comparison import (
     plan,
     write_comparison,
 )
+from modeling_tacfn.train_options import parse_arguments
 from tacfn import main
 
 
@@ -151,7 +152,7 @@ def test_clips_of_a_speaker_are_worth_what_a_user_would_see(config, tmp_path):
     folder = jobs[1].folder
     model, processor = AutoModel.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
     predictions = json.loads((folder / "results.json").read_text())["runs"][0]["predictions"]
-    corpus, _, _ = experiment.load_inputs(experiment.parse_arguments(jobs[1].options))
+    corpus, _, _ = experiment.load_inputs(parse_arguments(jobs[1].options))
     rows = {row["clip_id"]: row for row in corpus}
 
     def is_right(item):

@@ -19,6 +19,7 @@ from modeling_tacfn.data import (
     prepare_clips,
 )
 from modeling_tacfn.media import MediaError
+from modeling_tacfn.prepared_clip import PreparedClip
 
 
 @pytest.fixture
@@ -179,7 +180,7 @@ def test_each_speaker_is_centred_and_scaled_by_his_own_clips():
     ]
     del clips[1]["feature/units"]
     clips[2]["feature/units"][0] = np.nan
-    normalized = normalize_by_speaker(clips, speakers)
+    normalized = normalize_by_speaker([PreparedClip.of(clip) for clip in clips], speakers)
     for speaker in "ab":
         own = [clip for clip, name in zip(normalized, speakers, strict=True) if name == speaker]
         for feature in ("input_features", "feature/units"):
@@ -193,7 +194,7 @@ def test_each_speaker_is_centred_and_scaled_by_his_own_clips():
 
 
 def test_a_speaker_is_normalised_without_the_others():
-    clips = drawn_clips(6)
+    clips = [PreparedClip.of(clip) for clip in drawn_clips(6)]
     both = normalize_by_speaker(clips, ["a", "a", "a", "b", "b", "b"])
     alone = normalize_by_speaker(clips[:3], ["a"] * 3)
     for one, other in zip(alone, both, strict=False):

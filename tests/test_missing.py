@@ -14,6 +14,7 @@ from modeling_tacfn.comparison_plots import plot_missing
 from modeling_tacfn.data import prepare_clip
 from modeling_tacfn.degradation import add_noise, lose_frames
 from modeling_tacfn.missing import Condition, conditions_of, degraded, missing_table, noisy_sound
+from modeling_tacfn.prepared_clip import PreparedClip
 from modeling_tacfn.rescoring import judge
 
 
@@ -59,13 +60,16 @@ def test_only_what_the_clips_have_is_taken_away():
 
 
 def test_the_modalities_go_as_a_whole():
-    clips, names = [SOUND | FACE | UNITS], ["clip"]
+    clips, names = [PreparedClip.of(SOUND | FACE | UNITS)], ["clip"]
     assert set(degraded(clips, names, Condition("sound only"), None)[0]) == set(SOUND)
     assert set(degraded(clips, names, Condition("face only"), None)[0]) == {*FACE, *UNITS}
-    noisy = {name: values + 1 for name, values in SOUND.items()}
-    (mixed,) = degraded([FACE | {"input_features": SOUND["input_features"]}], names, Condition("noise", 0), [noisy])
+    noisy = PreparedClip.of({name: values + 1 for name, values in SOUND.items()})
+    heard = PreparedClip.of(FACE | {"input_features": SOUND["input_features"]})
+    (mixed,) = degraded([heard], names, Condition("noise", 0), [noisy])
     assert set(mixed) == {"crops", "input_features"}  # a network that takes no prosody gets none
     assert (mixed["input_features"] == 2).all()
+    (gaps,) = degraded(clips, names, Condition("lost frames", 0.5), None)
+    assert np.array_equal(gaps["crops"], lose_frames(FACE["crops"], 0.5, "clip"))
 
 
 def test_noise_reaches_every_feature_of_the_sound(tmp_path):

@@ -24,6 +24,7 @@ from dataset_scripts.base import CORPORA
 from modeling_tacfn import BaselineModel, CfnSrConfig, CfnSrModel, TacfnModel, TacfnProcessor, experiment
 from modeling_tacfn import training as training_module
 from modeling_tacfn.prosody import PROSODY_NAMES
+from modeling_tacfn.train_options import parse_arguments
 
 
 OPTIONS = {
@@ -259,7 +260,7 @@ def test_a_wrong_configuration_file_is_refused_before_anything_starts(command, c
 
 
 def test_a_command_line_option_wins_over_the_file(command):
-    arguments = experiment.parse_arguments(command("--epochs", 9, "--model", "{hidden_size: 12}", seeds=3))
+    arguments = parse_arguments(command("--epochs", 9, "--model", "{hidden_size: 12}", seeds=3))
     assert (arguments.epochs, arguments.seeds) == (9, [3])
     assert arguments.model == NETWORK | {"hidden_size": 12}
 

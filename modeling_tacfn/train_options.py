@@ -1,0 +1,150 @@
+# Copyright 2026 The modeling_tacfn authors. Licensed under the Apache License, Version 2.0.
+"""The options of `train.py`: read from the command line and from a YAML file, and checked before anything is trained."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import torch
+import yaml
+
+from dataset_scripts.base import CORPORA
+
+from .results import LEARNING_CHECK
+from .training import TrainingSettings
+
+
+DESCRIPTION = """Train and evaluate a network of this package on a corpus, speaker-independently.
+
+    accelerate launch train.py --config configs/synthetic.yaml"""
+# The options that split the speakers or name another protocol, and their values where nobody asks for either.
+NO_SPLIT = {
+    "fold": [0],
+    "all_folds": False,
+    "num_folds": None,
+    "folds": None,
+    "validation_speakers": None,
+    "protocol": "plain",
+}
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="train.py", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, help="YAML file whose keys are the options below; options win over it")
+    data = parser.add_argument_group("data")
+    data.add_argument("--dataset", choices=sorted(CORPORA), default="synthetic")
+    data.add_argument("--data_dir", help="folder of the corpus (the synthetic one makes itself)")
+    data.add_argument(
+        "--prepared", metavar="FOLDER", help="train on what `tacfn prepare --output FOLDER` wrote instead"
+    )
+    data.add_argument("--corpus", type=mapping, default={}, help='options of the corpus, as in "{channel: song}"')
+    data.add_argument("--num_folds", type=int, help="speaker-disjoint folds; the corpus's own if not given")
+    data.add_argument(
+        "--folds", metavar="FILE", help="test speakers of each fold, as `tacfn folds --output` saves them"
+    )
+    data.add_argument("--fold", type=int, nargs="+", default=[0], help="folds whose speakers are tested")
+    data.add_argument("--all_folds", action=argparse.BooleanOptionalAction, default=False)
+    data.add_argument(
+        "--validation_speakers",
+        type=int,
+        help="how many training speakers choose the epoch; 0: none, the last epoch counts",
+    )
+    data.add_argument(
+        "--learning_check",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="train on all clips and score the same clips: shows that the network can learn from them, and nothing about "
+        "people it has not seen",
+    )
+    data.add_argument("--modalities", nargs="+", help="keep only these inputs: audio, video, or names of features")
+    data.add_argument(
+        "--protocol",
+        choices=("plain", "speaker-normalised"),
+        default="plain",
+        help="speaker-normalised: features are centred and scaled by each speaker's own unlabelled clips",
+    )
+    data.add_argument("--cache_dir", help="where prepared clips are kept")
+    data.add_argument("--num_proc", type=int, default=2, help="processes that prepare clips")
+
+    model = parser.add_argument_group("model")
+    model.add_argument("--network", default="tacfn", help="model_type of the network")
+    model.add_argument(
+        "--model", type=mapping, default={}, help='fields of its configuration, as in "{hidden_size: 40}"'
+    )
+    model.add_argument("--audio_processor", type=mapping, default={}, help="arguments of the feature extractor")
+    model.add_argument("--video_processor", type=mapping, default={}, help="arguments of the image processor")
+    model.add_argument(
+        "--square_root_features",
+        nargs="*",
+        default=[],
+        help="named features whose square root the network sees: it evens out the spread of skewed counts and intensities",
+    )
+    model.add_argument("--augmentation", type=mapping, default={}, help="see modeling_tacfn.augmentation.Augmentation")
+    model.add_argument(
+        "--init_video_encoder",
+        metavar="FILE",
+        help="published weights that the video encoder starts from: 3-D ResNeXt (Kinetics), EfficientFace (AffectNet)",
+    )
+    model.add_argument("--name", help="name of the method in results; the network's if not given")
+
+    group = parser.add_argument_group("optimisation")
+    for field in dataclasses.fields(TrainingSettings):
+        group.add_argument(f"--{field.name}", type=field.type, default=field.default, help=field.metadata["help"])
+
+    run = parser.add_argument_group("run")
+    run.add_argument("--output_dir", type=Path, default=Path("runs/tacfn"))
+    run.add_argument("--seeds", type=int, nargs="+", default=[0])
+    run.add_argument("--resume", action=argparse.BooleanOptionalAction, default=False, help="go on where it stopped")
+    run.add_argument("--report_to", default="tensorboard", help="tracker: tensorboard, wandb, …, or none")
+    run.add_argument("--mixed_precision", choices=("no", "fp16", "bf16"), default="no")
+
+    arguments = parser.parse_args(argv)
+    if arguments.config:
+        settings = yaml.safe_load(arguments.config.read_text(encoding="utf-8")) or {}
+        check_file(parser, arguments.config, settings)
+        parser.set_defaults(**settings)
+        merged = parser.parse_args(argv)
+        for key in ("corpus", "model", "audio_processor", "video_processor", "augmentation"):
+            # On the command line a mapping changes single entries of the file's.
+            given = getattr(arguments, key)
+            setattr(merged, key, {**(settings.get(key) or {}), **given})
+        arguments = merged
+    arguments.output_dir = Path(arguments.output_dir)
+    if arguments.epochs < 1:
+        parser.error(f"--epochs must be at least 1, got {arguments.epochs}")
+    if arguments.learning_check:
+        given = [f"--{name}" for name, value in NO_SPLIT.items() if getattr(arguments, name) != value]
+        if given:
+            parser.error(
+                "--learning_check trains on all clips and scores the same clips, a protocol of its own without a split of "
+                f"the speakers: leave out {', '.join(given)}, or --learning_check"
+            )
+        arguments.protocol = LEARNING_CHECK
+    if arguments.mixed_precision == "bf16" and not torch.cuda.is_available():
+        parser.error("bf16 3-D convolutions are 35 to 50 times slower than fp32 on a CPU; use --mixed_precision no")
+    return arguments
+
+
+def check_file(parser: argparse.ArgumentParser, path: Path, settings: dict) -> None:
+    """Refuse in a file what would be refused on the command line: argparse checks no defaults."""
+    actions = {action.dest: action for action in parser._actions}
+    unknown = sorted(set(settings) - set(actions))
+    if unknown:
+        parser.error(f"{path}: unknown options {unknown}; see --help for the known ones")
+    for key, value in settings.items():
+        action = actions[key]
+        if action.choices and value not in action.choices:
+            parser.error(f"{path}: {key} must be one of {list(action.choices)}, got {value!r}")
+        if action.type is mapping and value is not None and not isinstance(value, dict):
+            parser.error(f"{path}: {key} must be a mapping, got {value!r}")
+        if action.nargs in ("+", "*") and value is not None and not isinstance(value, list):
+            settings[key] = [value]
+
+
+def mapping(text: str) -> dict:
+    value = yaml.safe_load(text)
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f'expected a mapping such as "{{hidden_size: 40}}", got {text!r}')
+    return value
