@@ -29,6 +29,8 @@ CORPORA = {
     "crema_d": "dataset_scripts.crema_d:CremaD",
     "folder": "dataset_scripts.own_folder:OwnFolder",
 }
+# How a speaker is called of whom nothing is known: scores on such clips are not speaker-independent, and say so.
+UNKNOWN_SPEAKER = "unknown-"
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".flv")
 AUDIO_SUFFIXES = (".wav", ".flac")
 
@@ -233,7 +235,8 @@ class EmotionCorpusBuilder(datasets.GeneratorBasedBuilder):
         from .measured_features import attach_measurements
 
         folder = Path(config.data_dir or ".")
-        for name, measured in attach_measurements(self.found, config.features, folder, self.take_of).items():
+        read = attach_measurements(self.found, config.features, folder, self.take_of, self.cache_root / "measured")
+        for name, measured in read.items():
             is_vector = next(iter(measured.values.values())).ndim == 1
             number = datasets.Value("float32")
             self.feature_types[name] = datasets.List(number if is_vector else datasets.List(number))

@@ -7,7 +7,10 @@ clip, named like the clip (OpenFace 2's `FeatureExtraction`; openSMILE with one 
 """
 
 import fnmatch
+import hashlib
+import json
 import os
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -18,6 +21,7 @@ import numpy as np
 
 from modeling_tacfn.feature_arrays import mean_of_known
 from modeling_tacfn.feature_tables import FeatureTable, TableRow, open_table
+from modeling_tacfn.files import atomic_path
 
 from .base import CorpusScan, walk
 from .folds import natural_key
@@ -31,6 +35,8 @@ BOOKKEEPING = frozenset(
     {*TIME_COLUMNS, "clip_id", "name", "file", "end", "face_id", "confidence", "success", "class", ""}
 )
 OPTIONS = ("path", "columns", "reduce")
+# Raised whenever the same files are read otherwise.
+_CACHE_VERSION = 1
 
 Skip = Callable[[Path | str, str], None]
 
@@ -146,7 +152,11 @@ def read_measurements(
 
 
 def attach_measurements(
-    scan: CorpusScan, wanted: dict[str, dict[str, Any]], folder: Path, take_of: Callable[[str], str | None]
+    scan: CorpusScan,
+    wanted: dict[str, dict[str, Any]],
+    folder: Path,
+    take_of: Callable[[str], str | None],
+    cache_dir: Path | None = None,
 ) -> dict[str, Measurements]:
     """Give the rows of a corpus the features that are asked for; a clip without one of them is named and left out.
 
@@ -159,6 +169,8 @@ def attach_measurements(
             `columns` and `reduce`, as in `read_measurements`.
         folder (`Path`): folder of the corpus.
         take_of (`Callable`): from the name of a file to the take it names, or `None`.
+        cache_dir (`Path`, *optional*, defaults to `None`): where the numbers of a folder are kept, so that thousands of large
+            files are not read again as long as none of them changes.
 
     Returns:
         `dict[str, Measurements]`: what was read.
@@ -174,11 +186,48 @@ def attach_measurements(
                 f"Expected the feature {name!r} as a mapping with `path` and, if need be, `columns` and `reduce`, received {options!r}."
             )
         path = Path(folder, os.path.expanduser(options["path"]))
-        measured = read_measurements(path, options.get("columns", "*"), options.get("reduce", "mean"), scan.skip)
+        choice = {"columns": options.get("columns", "*"), "reduce": options.get("reduce", "mean")}
+        if cache_dir is not None and path.is_dir():
+            measured = _read_once(path, choice, scan.skip, cache_dir)
+        else:
+            measured = read_measurements(path, **choice, skip=scan.skip)
         scan.files += measured.files
         _join(scan, name, path, measured, take_of)
         read[name] = measured
     return read
+
+
+def _read_once(path: Path, choice: dict[str, Any], skip: Skip, cache_dir: Path) -> Measurements:
+    """What `read_measurements` returns and skips, from the last time if the files are still the same."""
+    files = [(file, file.stat()) for file in _table_files(path)]
+    content = [_CACHE_VERSION, choice, [[str(file), status.st_size, status.st_mtime_ns] for file, status in files]]
+    kept = cache_dir / f"measured_{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]}.npz"
+    try:
+        with np.load(kept, allow_pickle=False) as stored:
+            about, steps = json.loads(str(stored["about"])), np.split(stored["values"], stored["ends"][:-1])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        noted: dict[str, str] = {}
+        found = read_measurements(path, **choice, skip=lambda item, reason: noted.update({str(item): reason}))
+        values = [np.atleast_2d(array) for array in found.values.values()]
+        about = {
+            "columns": found.columns,
+            "places": found.places,
+            "skipped": noted,
+            "files": list(map(str, found.files)),
+        }
+        if values:
+            with atomic_path(kept) as temporary:
+                ends = np.cumsum([len(array) for array in values])
+                np.savez(temporary, about=json.dumps(about), values=np.concatenate(values), ends=ends)
+    else:
+        arrays = [array[0] for array in steps] if choice["reduce"] else steps
+        places = about["places"]
+        found = Measurements(
+            about["columns"], dict(zip(places, arrays, strict=True)), places, list(map(Path, about["files"]))
+        )
+    for item, reason in about["skipped"].items():
+        skip(item, reason)
+    return found
 
 
 def _table_files(path: Path) -> list[Path]:

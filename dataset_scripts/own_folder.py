@@ -15,7 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .base import AUDIO_SUFFIXES, VIDEO_SUFFIXES, CorpusConfig, CorpusScan, EmotionCorpusBuilder, unreadable, walk
+from .base import (
+    AUDIO_SUFFIXES,
+    UNKNOWN_SPEAKER,
+    VIDEO_SUFFIXES,
+    CorpusConfig,
+    CorpusScan,
+    EmotionCorpusBuilder,
+    unreadable,
+    walk,
+)
 from .folds import natural_key
 from .own_folder_metadata import METADATA_NAMES, MetadataRow, read_metadata
 
@@ -318,7 +327,7 @@ def name_speakers(clips: list[OwnClip]) -> None:
         )
     for clip in clips:
         # Names are dealt out at random but always alike, so that blocks of speakers are not blocks of labels.
-        clip.row["speaker_id"] = f"unknown-{hashlib.sha256(clip.source.encode()).hexdigest()[:12]}"
+        clip.row["speaker_id"] = f"{UNKNOWN_SPEAKER}{hashlib.sha256(clip.source.encode()).hexdigest()[:12]}"
     warnings.warn(
         f"folder: NOBODY IS KNOWN of {len(clips)} clips (no column speaker_id), so that each file counts as its own speaker. Training "
         "and test will share people: a score on such a random split of clips is not speaker-independent and must not be quoted as "

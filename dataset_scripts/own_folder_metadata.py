@@ -60,7 +60,8 @@ def read_metadata(path: Path) -> list[MetadataRow]:
         raise ValueError(f"Expected metadata in a file {', '.join(readers)}, received {path}.")
     try:
         lines = list(readers[path.suffix.lower()](path))
-    except (UnicodeDecodeError, csv.Error, pyarrow.ArrowException) as error:
+    # What pyarrow finds damaged inside a file is an OSError.
+    except (UnicodeDecodeError, csv.Error, pyarrow.ArrowException, OSError) as error:
         raise ValueError(
             f"Expected a {path.suffix[1:]} table in {path}, received something else ({error})."
         ) from error

@@ -21,7 +21,7 @@ from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs
 from transformers import AutoModel
 
-from dataset_scripts.base import corpus_builder
+from dataset_scripts.base import UNKNOWN_SPEAKER, corpus_builder
 from dataset_scripts.folds import learning_check_indices, split_indices
 
 from .adaptation import speaker_prior
@@ -36,6 +36,8 @@ from .processing_tacfn import TacfnProcessor
 from .results import (
     LEARNING_CHECK,
     LEARNING_CHECK_NOTE,
+    RANDOM_CLIPS,
+    RANDOM_CLIPS_NOTE,
     environment_record,
     load_results,
     make_results,
@@ -231,6 +233,10 @@ def main(argv: list[str] | None = None) -> dict:
     with accelerator.main_process_first():
         corpus, raw_clips, processor = load_inputs(arguments)
     speakers = corpus["speaker_id"][:]
+    if any(str(speaker).startswith(UNKNOWN_SPEAKER) for speaker in speakers) and not arguments.learning_check:
+        if arguments.protocol == "speaker-normalised":
+            raise SystemExit("--protocol speaker-normalised needs a corpus that says who speaks in each clip.")
+        arguments.protocol = RANDOM_CLIPS
     is_normalized = arguments.protocol == "speaker-normalised"
     clips = normalize_by_speaker(raw_clips, speakers) if is_normalized else raw_clips
     config = network_config(arguments.network, arguments.model, corpus.features["label"].names)
@@ -304,8 +310,8 @@ def main(argv: list[str] | None = None) -> dict:
 def describe(results: dict, folder: Path) -> str:
     """What a person wants to read at the end."""
     parts = {"all inputs": results["summary"], **results["single_modality"]}
-    is_check = results["protocol"] == LEARNING_CHECK
-    scored = "the clips it was trained on" if is_check else "speakers never seen in training"
+    scored = {LEARNING_CHECK: "the clips it was trained on", RANDOM_CLIPS: "other clips, perhaps of the same people"}
+    scored = scored.get(results["protocol"], "speakers never seen in training")
     lines = [f"{results['name']} on {results['corpus']} ({results['protocol']}), {scored}:"]
     for name, summary in parts.items():
         war, uar = summary["war"], summary["uar"]
@@ -313,8 +319,9 @@ def describe(results: dict, folder: Path) -> str:
             "" if war["interval_95"] is None else "  [{:.1f}, {:.1f}]".format(*(100 * x for x in war["interval_95"]))
         )
         lines.append(f"  {name:<14} WAR {100 * war['mean']:5.1f} %  UAR {100 * uar['mean']:5.1f} %{interval}")
-    if is_check:
-        lines.append(LEARNING_CHECK_NOTE)
+    notes = {LEARNING_CHECK: LEARNING_CHECK_NOTE, RANDOM_CLIPS: RANDOM_CLIPS_NOTE}
+    if note := notes.get(results["protocol"]):
+        lines.append(note)
     return "\n".join([*lines, f"Model, pictures and results.json: {folder}"])
 
 

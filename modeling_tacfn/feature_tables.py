@@ -208,11 +208,11 @@ def _read_arff(file) -> tuple[list[str], list[TableRow]]:
     header, lines_before = [], 0
     for line in iter(file.readline, ""):
         lines_before += 1
-        word, _, rest = line.strip().partition(" ")
+        word, _, rest = line.strip().replace("\t", " ").partition(" ")
         if word.lower() == "@attribute":
             rest = rest.strip()
             quote = rest[:1] if rest[:1] in ("'", '"') else None
-            header.append(rest[1:].split(quote)[0] if quote else rest.split()[0])
+            header.append(rest[1:].partition(quote)[0] if quote else rest.partition(" ")[0])
         elif word.lower() == "@data":
             break
     reader = csv.reader(file, quotechar="'", skipinitialspace=True)

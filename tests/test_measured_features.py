@@ -6,7 +6,7 @@ import datasets
 import numpy as np
 import pytest
 
-from dataset_scripts import corpus_builder, load_corpus
+from dataset_scripts import corpus_builder, load_corpus, measured_features
 from dataset_scripts.measured_features import choose_columns, read_measurements
 from modeling_tacfn.feature_arrays import mean_of_known
 from modeling_tacfn.feature_tables import read_table
@@ -36,7 +36,7 @@ OPENSMILE_ARFF = """\
 
 @attribute name string
 @attribute frameTime numeric
-@attribute F0semitone_amean numeric
+@attribute	F0semitone_amean	numeric
 @attribute 'loudness amean' numeric
 @attribute class numeric
 
@@ -246,6 +246,31 @@ def test_a_changed_measurement_changes_the_table(corpus):
     assert corpus.load("means.csv")[0]["features"]["measured"] == [1.0]
     corpus.write("means.csv", "clip_id,x\nann_1,2\nann_2,1\nbob_1,1\n")
     assert corpus.load("means.csv")[0]["features"]["measured"] == [2.0]
+
+
+def test_large_folders_are_read_once(corpus, monkeypatch):
+    for clip in ("ann_1", "ann_2"):
+        corpus.write(f"openface/{clip}.csv", OPENFACE)
+    corpus.write("openface/bob_1.csv", "nothing")
+    options = {"path": "openface", "columns": "AU*"}
+    with pytest.warns(UserWarning, match="skipped 2 of .*bob_1.csv: .*at least one row") as first:
+        steps = corpus.load(**options, reduce=None).to_list()
+    with pytest.warns(UserWarning, match="skipped 2 of"):
+        means = corpus.load(**options).to_list()
+    with monkeypatch.context() as patched:
+        patched.setattr(measured_features, "open_table", lambda path: pytest.fail("read again"))
+        with pytest.warns(UserWarning, match="skipped 2 of") as again:
+            np.testing.assert_equal(corpus.load(**options, reduce=None).to_list(), steps)
+        assert str(again[0].message) == str(first[0].message)
+        with pytest.warns(UserWarning, match="skipped 2 of"):
+            assert corpus.load(**options).to_list() == means
+    for path in (corpus.cache_dir / "measured").iterdir():
+        path.write_bytes(b"damaged")
+    with pytest.warns(UserWarning, match="skipped 2 of"):
+        assert corpus.load(**options).to_list() == means
+    corpus.write("openface/ann_1.csv", OPENFACE.replace("0.10", "0.30"))
+    with pytest.warns(UserWarning, match="skipped 2 of"):
+        assert corpus.load(**options)[0]["features"]["measured"][0] == pytest.approx(0.3)
 
 
 def test_the_builder_knows_the_columns_for_the_processor(corpus):

@@ -8,8 +8,12 @@ import datasets
 import pyarrow
 import pyarrow.parquet
 import pytest
+from tone_corpus import AUDIO_PROCESSOR, NETWORK, write_tones
 
 from dataset_scripts import check_disjoint, corpus_folds, load_corpus, split_indices
+from modeling_tacfn import experiment
+from modeling_tacfn.results import results_table
+from modeling_tacfn.training import scored_clips
 
 
 @pytest.fixture(autouse=True)
@@ -303,6 +307,16 @@ def test_refuses_damaged_tables(own, name, content, message):
         own.load()
 
 
+def test_refuses_a_parquet_file_damaged_inside(own):
+    own.add("a.wav")
+    path = own.folder / "metadata.parquet"
+    write_rows(path, [{"file_name": "a.wav", "label": "sad"}])
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + b"\xff" * 40 + content[44:])
+    with pytest.raises(ValueError, match="Expected a parquet table in .*received something else"):
+        own.load()
+
+
 def test_two_tables_in_one_folder_are_refused(own):
     own.table("file_name,label")
     own.table('{"file_name": "a.wav", "label": "sad"}', name="metadata.jsonl")
@@ -323,6 +337,28 @@ def test_labels_by_option(own):
         own.load(labels=["1", "1"])
     with pytest.raises(FileNotFoundError, match="its label '10' is none of `labels`"):
         own.load(labels=["angry"])
+
+
+@pytest.mark.filterwarnings("ignore:.*NOBODY IS KNOWN")
+def test_a_run_without_speakers_says_so_wherever_its_scores_stand(own, tmp_path, monkeypatch, capsys):
+    for path in write_tones(tmp_path / "tones").iterdir():
+        label = path.stem.split("_")[1]
+        own.add(f"{label}/{path.name}", content=path.read_bytes())
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "tables")
+    network = {**NETWORK, "feature_sizes": {"audio": 6}, "static_features": []}
+    options = {"model": network, "audio_processor": AUDIO_PROCESSOR, "epochs": 1, "cache_dir": str(tmp_path / "clips")}
+    (tmp_path / "run.json").write_text(json.dumps(options))
+    command = ["--config", str(tmp_path / "run.json"), "--dataset", "folder", "--data_dir", str(own.folder)]
+    results = experiment.main([*command, "--output_dir", str(tmp_path / "run")])
+    said = capsys.readouterr().out
+    assert results["protocol"] == "random clips"
+    assert results["summary"]["war"]["interval_95"] is None
+    assert "never seen" not in said
+    assert "not speaker-independent" in said
+    assert "not speaker-independent" in results_table([results])
+    assert scored_clips(results["runs"][0]) == "Random clips, perhaps of people in training"
+    with pytest.raises(SystemExit, match="needs a corpus that says who speaks"):
+        experiment.main([*command, "--output_dir", str(tmp_path / "other"), "--protocol", "speaker-normalised"])
 
 
 def test_an_empty_folder_says_what_is_expected(own, tmp_path):
