@@ -32,10 +32,12 @@ TRAIN = [
     "tensorboard>=2.17,<3",
     "pyyaml>=6,<7",
 ]
+MOSEI = ["h5py>=3.11,<4"]
 SPACE = ["gradio>=6,<7"]
 EXPORT = ["onnx>=1.17,<2", "onnxscript>=0.5,<1", "onnxruntime>=1.20,<2", "openvino>=2025,<2027"]
 DEV = [
     *TRAIN,
+    *MOSEI,
     "pytest>=8.3,<10",
     "pytest-xdist>=3.6,<4",
     "ruff>=0.9,<1",
@@ -55,6 +57,6 @@ setup(
     packages=["modeling_tacfn", "dataset_scripts"],
     py_modules=["tacfn"],
     install_requires=CORE,
-    extras_require={"train": TRAIN, "space": SPACE, "export": EXPORT, "dev": DEV},
+    extras_require={"train": TRAIN, "mosei": MOSEI, "space": SPACE, "export": EXPORT, "dev": DEV},
     entry_points={"console_scripts": ["tacfn=tacfn:main"]},
 )

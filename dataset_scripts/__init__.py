@@ -6,6 +6,7 @@ from .folds import (
     check_disjoint,
     choose_validation_speakers,
     corpus_folds,
+    published_split_indices,
     speaker_folds,
     split_indices,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "corpus_features",
     "corpus_folds",
     "load_corpus",
+    "published_split_indices",
     "speaker_folds",
     "split_indices",
 ]

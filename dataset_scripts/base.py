@@ -28,6 +28,10 @@ CORPORA = {
     "ravdess_au": "dataset_scripts.ravdess_au:RavdessAu",
     "crema_d": "dataset_scripts.crema_d:CremaD",
     "folder": "dataset_scripts.own_folder:OwnFolder",
+    "iemocap": "dataset_scripts.iemocap:Iemocap",
+    "iemocap_words": "dataset_scripts.iemocap_words:IemocapWords",
+    "cmu_mosei": "dataset_scripts.cmu_mosei:CmuMosei",
+    "cmu_mosi": "dataset_scripts.cmu_mosei:CmuMosi",
 }
 # How a speaker is called of whom nothing is known: scores on such clips are not speaker-independent, and say so.
 UNKNOWN_SPEAKER = "unknown-"
@@ -53,8 +57,12 @@ def corpus_features(labels: list[str], features: dict[str, Any] | None = None) -
             "audio": text,  # a path; null where the sound is inside the video or there is none
             "start_seconds": datasets.Value("float64"),
             "end_seconds": datasets.Value("float64"),
+            "audio_offset_seconds": datasets.Value("float64"),  # when the sound file starts, on the clock of the video
+            # Left, top, right, bottom as fractions: where in the picture the speaker is, if others are in it.
+            "frame_region": datasets.List(datasets.Value("float64")),
             "label": datasets.ClassLabel(names=list(labels)),
             "label_raw": text,  # as the corpus writes it
+            "targets": datasets.List(datasets.Value("float32")),  # what the builder's TARGETS name, if it has any
             "intensity": text,
             "speaker_id": text,
             "session_id": text,
@@ -187,6 +195,8 @@ class EmotionCorpusBuilder(datasets.GeneratorBasedBuilder):
     FEATURE_TYPES: dict[str, Any] | None = None
     # For each ready-made feature the names of its numbers, as a table of them would head its columns.
     FEATURE_COLUMNS: dict[str, list[str]] = {}
+    # Names of the numbers in the column `targets`: several yes/no labels, or values to estimate.
+    TARGETS: list[str] = []
     NUM_FOLDS = 5
 
     def __init__(self, data_dir=None, cache_dir=None, **options):
@@ -270,12 +280,14 @@ class EmotionCorpusBuilder(datasets.GeneratorBasedBuilder):
 
     def complete_rows(self, rows: list[dict[str, Any]]) -> None:
         columns = corpus_features(self.labels, self.feature_types)
-        speakers = [row["speaker_id"] for row in rows]
-        num_folds = self.default_num_folds(len(set(speakers)))
-        fold_of = {speaker: fold for fold, block in enumerate(speaker_folds(speakers, num_folds)) for speaker in block}
+        # A builder that sets `fold` itself knows better, or knows no speakers.
+        speakers = [row["speaker_id"] for row in rows if "fold" not in row]
+        blocks = speaker_folds(speakers, self.default_num_folds(len(set(speakers)))) if speakers else []
+        fold_of = {speaker: fold for fold, block in enumerate(blocks) for speaker in block}
         for row in rows:
             row.setdefault("license", self.LICENSE)
-            row.setdefault("fold", fold_of[row["speaker_id"]])
+            if "fold" not in row:
+                row["fold"] = fold_of[row["speaker_id"]]
             if set(row) - set(columns):
                 raise ValueError(f"Columns {sorted(set(row) - set(columns))} are not in the schema: {list(columns)}.")
             for column in columns:

@@ -174,6 +174,32 @@ def split_indices(
     return splits
 
 
+def published_split_indices(dataset: datasets.Dataset) -> dict[str, list[int]]:
+    """Row numbers of the split that was published with a corpus (column `split`), checked to share no speaker and no take.
+
+    Of a corpus whose files name no speakers it cannot be known whether the sides share some.
+
+    Args:
+        dataset (`datasets.Dataset`): a corpus.
+
+    Returns:
+        `dict[str, list[int]]`: `"train"`, `"validation"` and `"test"`, in the order of the rows.
+
+    Raises:
+        ValueError: If a clip is on none of these sides, or a speaker or a take is on two.
+    """
+    splits: dict[str, list[int]] = {side: [] for side in SIDES}
+    for index, side in enumerate(dataset["split"]):
+        if side not in splits:
+            raise ValueError(
+                f"Expected every clip on one of the sides {', '.join(SIDES)}, received {side!r} for clip "
+                f"{dataset[index]['clip_id']!r}. The corpus has no published split, or this clip is not part of it."
+            )
+        splits[side].append(index)
+    check_disjoint(dataset, splits)
+    return splits
+
+
 def learning_check_indices(dataset: datasets.Dataset) -> dict[str, list[int]]:
     """Row numbers of a learning check: every clip is trained on, and the same clips are scored.
 

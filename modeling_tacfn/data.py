@@ -63,8 +63,9 @@ def preparation_settings(processor) -> dict:
 def clip_key(row: dict, processor_settings: str) -> str:
     """Content address of one prepared clip: its files, its window, every number of the processor and our version."""
     content = [__version__, processor_settings, row.get("start_seconds"), row.get("end_seconds"), row.get("features")]
-    if (snr_db := row.get("noise_snr_db")) is not None:
-        content.append({"noise_snr_db": snr_db})
+    for column in ("noise_snr_db", "audio_offset_seconds", "frame_region"):
+        if (value := row.get(column)) is not None:
+            content.append({column: value})
     for column in ("video", "audio"):
         if path := row.get(column):
             content.append(str(path))
@@ -88,6 +89,8 @@ def prepare_clip(row: dict, processor) -> dict[str, np.ndarray]:
         features=features,
         start_seconds=row.get("start_seconds"),
         end_seconds=row.get("end_seconds"),
+        audio_offset_seconds=row.get("audio_offset_seconds"),
+        frame_region=row.get("frame_region"),
     )
     if row.get("noise_snr_db") is not None and inputs.has_sound:
         noisy = add_noise(inputs.waveform, row["noise_snr_db"], row["clip_id"])

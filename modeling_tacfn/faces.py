@@ -19,6 +19,7 @@ largest and stays is followed through them.
 
 import os
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -151,6 +152,32 @@ def _cascade(cv2):
             )
         _local.cascade = cv2.CascadeClassifier(path)
     return _local.cascade
+
+
+def crop_region(frames: np.ndarray, region: Sequence[float]) -> np.ndarray:
+    """
+    The same part of every frame.
+
+    Args:
+        frames (`np.ndarray` of shape `(num_frames, height, width, 3)`): of any size.
+        region (`Sequence[float]`): left, top, right and bottom as fractions of width and height: `(0.5, 0, 1, 1)` is the
+            right half.
+
+    Returns:
+        `np.ndarray` of shape `(num_frames, part_height, part_width, 3)`, at least one pixel; a view.
+
+    Raises:
+        ValueError: no four fractions in order.
+    """
+    values = [float(value) for value in region]
+    if len(values) != 4 or not (0 <= values[0] < values[2] <= 1 and 0 <= values[1] < values[3] <= 1):
+        raise ValueError(
+            f"expected a frame region as left, top, right, bottom, fractions from 0 to 1 in order, got {values}."
+        )
+    height, width = frames.shape[1:3]
+    left, top = int(values[0] * width), int(values[1] * height)
+    right, bottom = max(round(values[2] * width), left + 1), max(round(values[3] * height), top + 1)
+    return frames[:, top:bottom, left:right]
 
 
 def _detect(frame: np.ndarray, longest: int, smallest: float, border: float) -> np.ndarray:

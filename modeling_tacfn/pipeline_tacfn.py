@@ -25,7 +25,16 @@ except ImportError:
 
 
 TASK = "audio-visual-emotion-recognition"
-CLIP_KEYS = ("video", "audio", "features", "sampling_rate", "start_seconds", "end_seconds")
+CLIP_KEYS = (
+    "video",
+    "audio",
+    "features",
+    "sampling_rate",
+    "start_seconds",
+    "end_seconds",
+    "audio_offset_seconds",
+    "frame_region",
+)
 DOWNLOAD_TIMEOUT_SECONDS = 30
 _NOT_GIVEN = object()
 
@@ -39,7 +48,7 @@ class AudioVisualEmotionPipeline(Pipeline):
     - the path of a video or sound file (`str` or `Path`), or its URL (`http://…`, `https://…`);
     - a `dict` of what `processor.read` takes: `video` and `audio`, each a path, a URL or an array (`audio` also
       `False`: leave the sound out), `features` by name, `sampling_rate` of a waveform in Hz, `start_seconds` and
-      `end_seconds` of files.
+      `end_seconds` of files, `audio_offset_seconds`, `frame_region`.
 
     Any modality of any clip may be absent, and what is said of a clip does not depend on the batch it is in.
 

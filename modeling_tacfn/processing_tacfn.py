@@ -14,12 +14,14 @@
 """Files, arrays or tables to the tensors and masks of the network. Any modality of any clip may be absent."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from transformers import BatchFeature, ProcessorMixin
 from transformers.utils import logging
 
+from .faces import crop_region
 from .feature_arrays import mean_of_known, normalize_batch, pad_feature, speaker_estimate, spread_rows
 from .feature_extraction_tacfn import TacfnFeatureExtractor
 from .feature_tables import read_table
@@ -224,6 +226,8 @@ class TacfnProcessor(ProcessorMixin):
         sampling_rate: int | None = None,
         start_seconds: float | None = None,
         end_seconds: float | None = None,
+        audio_offset_seconds: float | None = None,
+        frame_region: Sequence[float] | None = None,
         keep_frames: bool = False,
     ) -> ClipInputs:
         """
@@ -236,6 +240,10 @@ class TacfnProcessor(ProcessorMixin):
             sampling_rate (`int`, *optional*): rate of a waveform in Hz.
             start_seconds (`float`, *optional*): where to start in media files.
             end_seconds (`float`, *optional*): where to end in media files.
+            audio_offset_seconds (`float`, *optional*, defaults to 0): when a sound file of its own starts, on the clock of
+                the video: a file that holds just this clip starts at `start_seconds`.
+            frame_region (`Sequence[float]`, *optional*): the part of every picture that is looked at: left, top, right and
+                bottom as fractions of its size. `(0, 0, 0.5, 1)` is the left half. Frames and boxes are of this part.
             keep_frames (`bool`, *optional*, defaults to `False`): keep the whole frames as well, for a plot.
 
         Returns:
@@ -245,6 +253,8 @@ class TacfnProcessor(ProcessorMixin):
             ValueError: an array of a wrong shape, type or content.
             MediaError: a file cannot be read, or no modality is left.
         """
+        # The sound inside of a video is on its clock already.
+        audio_offset_seconds = None if audio is None else audio_offset_seconds
         if not self.do_video and _is_path(video):
             video, audio = None, video if audio is None else audio
         elif not self.do_video and video is not None:
@@ -260,11 +270,13 @@ class TacfnProcessor(ProcessorMixin):
         elif video is not None:
             frames = self.image_processor.sample(video)
         if frames is not None:
+            frames = frames if frame_region is None else crop_region(frames, frame_region)
             clip.crops, clip.crops_valid, clip.boxes = self.image_processor.crops(frames)
             clip.frames = frames if keep_frames else None
         if _is_path(audio):
             try:
-                clip.waveform = self._resampled(*read_audio(audio, start_seconds, end_seconds))
+                window = (_on_clock(seconds, audio_offset_seconds) for seconds in (start_seconds, end_seconds))
+                clip.waveform = self._resampled(*read_audio(audio, *window))
             except NoAudioError as error:
                 logger.warning(f"{error} The sound of this clip counts as absent.")
         elif audio is not None and audio is not False:
@@ -451,6 +463,11 @@ class TacfnProcessor(ProcessorMixin):
 
 def _is_path(value) -> bool:
     return isinstance(value, (str, os.PathLike))
+
+
+def _on_clock(seconds: float | None, offset: float | None) -> float | None:
+    """A time on the clock that starts `offset` seconds later."""
+    return seconds if seconds is None or offset is None else seconds - offset
 
 
 def _as_list(value):

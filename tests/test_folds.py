@@ -3,7 +3,14 @@
 import datasets
 import pytest
 
-from dataset_scripts import check_disjoint, choose_validation_speakers, corpus_folds, speaker_folds, split_indices
+from dataset_scripts import (
+    check_disjoint,
+    choose_validation_speakers,
+    corpus_folds,
+    published_split_indices,
+    speaker_folds,
+    split_indices,
+)
 
 
 def table(num_speakers=20, takes=3, num_folds=5):
@@ -138,3 +145,17 @@ def test_a_speaker_on_two_sides_is_refused():
 def test_clips_without_a_take_do_not_share_one():
     rows = [{**row, "utterance_group": None} for row in table(2, num_folds=2).to_list()]
     split_indices(datasets.Dataset.from_list(rows), 0, validation_speakers=0)
+
+
+def test_the_published_split_is_checked():
+    rows = [
+        {**row, "split": side}
+        for row, side in zip(table(3, 1, 3).to_list(), ("train", "test", "validation"), strict=True)
+    ]
+    assert published_split_indices(datasets.Dataset.from_list(rows)) == {"train": [0], "validation": [2], "test": [1]}
+    rows[2]["speaker_id"] = rows[0]["speaker_id"]
+    with pytest.raises(ValueError, match="speaker_id '01' is in both the train and the validation part"):
+        published_split_indices(datasets.Dataset.from_list(rows))
+    rows[2]["split"] = None
+    with pytest.raises(ValueError, match="train, validation, test, received None for clip '03-0'"):
+        published_split_indices(datasets.Dataset.from_list(rows))

@@ -411,3 +411,16 @@ def test_square_root_of_a_skewed_feature(tmp_path):
     assert torch.equal(again(features={"units": rows})["features"]["units"], values)
     with pytest.raises(ValueError, match="no negative number in the feature 'units'.*-1"):
         processor(features={"units": np.array([-1.0, 4.0], np.float32)})
+
+
+def test_a_part_of_the_picture_and_a_sound_that_starts_later(processor, clips):
+    whole = processor.read(clips["both"], keep_frames=True).frames
+    right = processor.read(clips["both"], frame_region=(0.5, 0, 1, 0.5), keep_frames=True).frames
+    assert np.array_equal(right, whole[:, :120, 160:])
+    arguments = {"start_seconds": 0.2, "end_seconds": 0.7, "audio_offset_seconds": 0.2}
+    assert len(processor.read(audio=clips["sound"], **arguments).waveform) == RATE // 2
+    # The sound inside of the video has no clock of its own.
+    inside = processor.read(clips["both"], **arguments).waveform
+    assert np.array_equal(inside, processor.read(clips["both"], start_seconds=0.2, end_seconds=0.7).waveform)
+    with pytest.raises(ValueError, match="fractions from 0 to 1 in order"):
+        processor.read(clips["both"], frame_region=(0.5, 0, 0.5, 1))
