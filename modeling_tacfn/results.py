@@ -34,10 +34,15 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 LEARNING_CHECK = "learning check"
-PROTOCOLS = ("plain", "speaker-normalised", LEARNING_CHECK)
+RANDOM_CLIPS = "random clips"
+PROTOCOLS = ("plain", "speaker-normalised", LEARNING_CHECK, RANDOM_CLIPS)
 LEARNING_CHECK_NOTE = (
     "A learning check scores the very clips that the network was trained on: it shows that the network can learn from such "
     "input, and says nothing about people it has not seen."
+)
+RANDOM_CLIPS_NOTE = (
+    "Random clips: the corpus does not say who speaks, so people of the test are trained on as well; such a score is not "
+    "speaker-independent, and says nothing about people the network has not seen."
 )
 _NUMBERS = ("WAR", "UAR", "Macro-F1", "Validation UAR", "ms per clip")
 # What makes a results file large: numbers per clip and per epoch.
@@ -108,8 +113,9 @@ def make_results(
         labels (`Sequence[str]`): names of the classes, in order.
         runs (`Sequence[Mapping]`): all runs so far.
         protocol (`str`, *optional*, defaults to `"plain"`): `"plain"` (nothing of a test speaker is seen),
-            `"speaker-normalised"` (features centred and scaled by a speaker's own unlabelled clips) or `"learning check"`
-            (the clips of the training are scored, which says nothing about other people).
+            `"speaker-normalised"` (features centred and scaled by a speaker's own unlabelled clips), `"learning check"`
+            (the clips of the training are scored, which says nothing about other people) or `"random clips"` (nobody knows
+            who speaks in which clip).
         details: what else made the numbers, such as `config`, `splits`, `num_parameters`, `environment`.
 
     Returns:
@@ -127,7 +133,7 @@ def make_results(
     single = [set(run.get("single_modality") or ()) for run in runs]
     shared = sorted(set.intersection(*single)) if single else []
     summaries = {inputs: summarize(runs, labels, inputs) for inputs in (None, *shared)}
-    if protocol == LEARNING_CHECK:
+    if protocol in (LEARNING_CHECK, RANDOM_CLIPS):
         # An interval over speakers is about speakers to come, of whom nothing is known here.
         for summary in summaries.values():
             for metric in SCORES:
@@ -282,6 +288,7 @@ def _table(items: Sequence[Mapping[str, Any]], single_modality: bool) -> tuple[l
     header += ["Validation UAR"] * is_validated
     header += [f"WAR − {reference}"] * (reference is not None) + ["Runs", "Parameters"] + ["ms per clip"] * is_timed
     rows, has_check = [], False
+    has_random = any(item["protocol"] == RANDOM_CLIPS for item in items)
     for item in items:
         is_check = item["protocol"] == LEARNING_CHECK
         has_check |= is_check
@@ -301,8 +308,8 @@ def _table(items: Sequence[Mapping[str, Any]], single_modality: bool) -> tuple[l
             if is_timed:
                 row.append(f"{1000 * item['seconds_per_clip']:.1f}" if inputs == "all" else "")
             rows.append(row)
-    # Of a learning check every row says what it is, wherever it is copied to.
-    header, rows, shared = (header, rows, "") if has_check else _without_constant_columns(header, rows)
+    # Of a learning check and of random clips every row says what it is, wherever it is copied to.
+    header, rows, shared = (header, rows, "") if has_check or has_random else _without_constant_columns(header, rows)
     notes = shared + (
         "Percent: mean ± standard deviation over folds and seeds [95 % interval of the pooled score, bootstrapped over "
         "speakers]."
@@ -315,6 +322,7 @@ def _table(items: Sequence[Mapping[str, Any]], single_modality: bool) -> tuple[l
         notes += " Validation UAR: of the speakers who choose the epoch, and by whom options may be chosen."
     if is_timed:
         notes += " ms per clip: median time in the network, one clip alone, all methods in one run."
+    notes += f" {RANDOM_CLIPS_NOTE}" if has_random else ""
     return header, rows, notes + (f" {LEARNING_CHECK_NOTE}" if has_check else "")
 
 

@@ -240,7 +240,9 @@ def test_the_environment_survives_json(tmp_path):
 
 
 def test_protocols_have_names():
-    with pytest.raises(ValueError, match="'plain', 'speaker-normalised', 'learning check', received 'best'"):
+    with pytest.raises(
+        ValueError, match="'plain', 'speaker-normalised', 'learning check', 'random clips', received 'best'"
+    ):
         make_results("TACFN", "synthetic", LABELS, make_runs(), protocol="best")
 
 
