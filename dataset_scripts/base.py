@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 
 from .folds import natural_key, speaker_folds
 
@@ -25,11 +26,15 @@ CORPORA = {
     "synthetic": "dataset_scripts.synthetic:Synthetic",
     "ravdess": "dataset_scripts.ravdess:Ravdess",
     "ravdess_au": "dataset_scripts.ravdess_au:RavdessAu",
+    "crema_d": "dataset_scripts.crema_d:CremaD",
+    "folder": "dataset_scripts.own_folder:OwnFolder",
     "iemocap": "dataset_scripts.iemocap:Iemocap",
     "iemocap_words": "dataset_scripts.iemocap_words:IemocapWords",
     "cmu_mosei": "dataset_scripts.cmu_mosei:CmuMosei",
     "cmu_mosi": "dataset_scripts.cmu_mosei:CmuMosi",
 }
+# How a speaker is called of whom nothing is known: scores on such clips are not speaker-independent, and say so.
+UNKNOWN_SPEAKER = "unknown-"
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".flv")
 AUDIO_SUFFIXES = (".wav", ".flac")
 
@@ -76,7 +81,13 @@ def corpus_features(labels: list[str], features: dict[str, Any] | None = None) -
 
 @dataclass
 class CorpusConfig(datasets.BuilderConfig):
-    """Options of a corpus; subclasses add their own fields, which `load_corpus` takes as keyword arguments."""
+    """Options of a corpus; subclasses add their own fields, which `load_corpus` takes as keyword arguments.
+
+    Every corpus has `features`: measurements of its clips by other programs, as `measured_features.attach_measurements` takes
+    them, such as `{"action_units": {"path": "openface", "columns": "AU*_r", "reduce": "mean"}}`.
+    """
+
+    features: dict[str, Any] | None = None
 
 
 @dataclass
@@ -86,6 +97,8 @@ class CorpusScan:
     rows: list[dict[str, Any]] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    # Names of the labels in order, of a corpus that only its clips tell them; `None` where the builder knows them.
+    labels: list[str] | None = None
 
     def skip(self, item: Path | str, reason: str) -> None:
         self.skipped[str(item)] = reason
@@ -121,8 +134,12 @@ class CorpusScan:
         for path in self.files:
             stat = path.stat()
             digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
-        digest.update(json.dumps(self.rows, sort_keys=True).encode())
+        digest.update(json.dumps([self.labels, self.rows], sort_keys=True, default=_array_digest).encode())
         return digest.hexdigest()[:32]
+
+
+def _array_digest(array: np.ndarray) -> str:
+    return f"{array.shape} {hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()}"
 
 
 def walk(folder: Path) -> Iterable[Path]:
@@ -157,6 +174,10 @@ class EmotionCorpusBuilder(datasets.GeneratorBasedBuilder):
         cache_dir (`str` or `Path`, *optional*, defaults to `None`): where the table is kept; `None` is that of `datasets`.
         options: fields of the `BUILDER_CONFIG_CLASS` of the corpus.
 
+    Attributes:
+        labels (`list[str]`): names of the labels, in order.
+        feature_columns (`dict[str, list[str]]`): for each ready-made feature the names of its numbers.
+
     Raises:
         FileNotFoundError: If the folder is missing or holds nothing of the corpus.
         ValueError: If an option is unknown.
@@ -164,7 +185,8 @@ class EmotionCorpusBuilder(datasets.GeneratorBasedBuilder):
 
     BUILDER_CONFIG_CLASS = CorpusConfig
     NAME: str
-    LABELS: list[str]
+    # In order; none for a corpus that only its clips tell them, which sets `CorpusScan.labels`.
+    LABELS: list[str] = []
     LICENSE: str
     HOMEPAGE: str | None = None
     CITATION: str | None = None
@@ -194,9 +216,16 @@ class EmotionCorpusBuilder(datasets.GeneratorBasedBuilder):
         data_dir = None if data_dir is None else os.path.abspath(os.path.expanduser(data_dir))
         # Where a corpus that makes its own files may keep them.
         self.cache_root = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser()
-        self.found = self.scan(self.BUILDER_CONFIG_CLASS(data_dir=data_dir, **options))
+        config = self.BUILDER_CONFIG_CLASS(data_dir=data_dir, **options)
+        self.found = self.scan(config)
         if not self.found.rows:
             self.raise_nothing_found(data_dir)
+        self.labels = list(self.found.labels or self.LABELS)
+        self.feature_types = dict(self.FEATURE_TYPES or {})
+        self.feature_columns = dict(self.FEATURE_COLUMNS)
+        # To the base class `features` is the schema; the measurements are part of the rows by then.
+        if options.pop("features", None):
+            self.attach_features(config)
         self.complete_rows(self.found.rows)
         self.found.warn(self.NAME)
         super().__init__(
@@ -210,6 +239,22 @@ class EmotionCorpusBuilder(datasets.GeneratorBasedBuilder):
     def scan(self, config: CorpusConfig) -> CorpusScan:
         """Find the clips; a row needs only the columns that are not null."""
         raise NotImplementedError
+
+    def take_of(self, name: str) -> str | None:
+        """The take (`utterance_group`) that the name of a file tells, whatever the file holds; `None` if it tells none."""
+        return name
+
+    def attach_features(self, config: CorpusConfig) -> None:
+        # Only those who ask for measurements need what reads them.
+        from .measured_features import attach_measurements
+
+        folder = Path(config.data_dir or ".")
+        read = attach_measurements(self.found, config.features, folder, self.take_of, self.cache_root / "measured")
+        for name, measured in read.items():
+            is_vector = next(iter(measured.values.values())).ndim == 1
+            number = datasets.Value("float32")
+            self.feature_types[name] = datasets.List(number if is_vector else datasets.List(number))
+            self.feature_columns[name] = measured.columns
 
     def default_num_folds(self, num_speakers: int) -> int:
         """How many folds the column `fold` holds."""
@@ -238,7 +283,7 @@ class EmotionCorpusBuilder(datasets.GeneratorBasedBuilder):
         raise FileNotFoundError(f"Expected {self.EXPECTED} in {data_dir}, found {received}. {self.HOW_TO_GET}")
 
     def complete_rows(self, rows: list[dict[str, Any]]) -> None:
-        columns = corpus_features(self.LABELS, self.FEATURE_TYPES)
+        columns = corpus_features(self.labels, self.feature_types)
         # A builder that sets `fold` itself knows better, or knows no speakers.
         speakers = [row["speaker_id"] for row in rows if "fold" not in row]
         blocks = speaker_folds(speakers, self.default_num_folds(len(set(speakers)))) if speakers else []
@@ -255,7 +300,7 @@ class EmotionCorpusBuilder(datasets.GeneratorBasedBuilder):
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
             description=(type(self).__doc__ or "").strip(),
-            features=corpus_features(self.LABELS, self.FEATURE_TYPES),
+            features=corpus_features(self.labels, self.feature_types),
             license=self.LICENSE,
             homepage=self.HOMEPAGE or "",
             citation=self.CITATION or "",
@@ -267,7 +312,18 @@ class EmotionCorpusBuilder(datasets.GeneratorBasedBuilder):
 
     def _generate_examples(self, rows):
         for row in rows:
-            yield row["clip_id"], row
+            measured = row["features"] and {
+                name: values.tolist() if isinstance(values, np.ndarray) else values
+                for name, values in row["features"].items()
+            }
+            yield row["clip_id"], row | {"features": measured}
+
+    def load(self, num_proc: int | None = None) -> datasets.Dataset:
+        """The corpus as one table, written by `num_proc` processes."""
+        # More processes than clips would only warn.
+        num_proc = None if num_proc is None else max(1, min(num_proc, len(self.found.rows)))
+        self.download_and_prepare(num_proc=num_proc)
+        return self.as_dataset(split=datasets.Split.TRAIN)
 
 
 def corpus_builder(name: str) -> type[EmotionCorpusBuilder]:
@@ -301,8 +357,4 @@ def load_corpus(
         ValueError: If the name or an option is unknown.
         FileNotFoundError: If the corpus is not in `data_dir`.
     """
-    builder = corpus_builder(name)(data_dir=data_dir, cache_dir=cache_dir, **options)
-    # More processes than clips would only warn.
-    num_proc = None if num_proc is None else max(1, min(num_proc, len(builder.found.rows)))
-    builder.download_and_prepare(num_proc=num_proc)
-    return builder.as_dataset(split=datasets.Split.TRAIN)
+    return corpus_builder(name)(data_dir=data_dir, cache_dir=cache_dir, **options).load(num_proc)

@@ -231,6 +231,12 @@ class Ravdess(EmotionCorpusBuilder):
         # Four actors are tested at a time, as in the literature: six folds of the whole corpus.
         return max(-(-num_speakers // 4), min(2, num_speakers))
 
+    def take_of(self, name: str) -> str | None:
+        try:
+            return parse_ravdess_name(name).performance
+        except ValueError:
+            return None
+
     def scan(self, config: RavdessMediaConfig) -> CorpusScan:
         scan = CorpusScan()
         if config.download:

@@ -5,14 +5,16 @@ The action units are those published with Luna-Jiménez et al., Applied Sciences
 per clip here, not a sequence of frames. https://doi.org/10.3390/app12010327
 """
 
-import csv
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
+import numpy as np
+
+from modeling_tacfn.feature_tables import open_table
 
 from .base import AUDIO_SUFFIXES, CorpusScan, walk
+from .measured_features import read_measurements
 from .ravdess import (
     AUDIO_ONLY,
     AUDIO_VIDEO,
@@ -39,7 +41,7 @@ class RavdessAuConfig(RavdessConfig):
     units_csv: str | None = None
 
 
-def read_action_units(path: Path, scan: CorpusScan) -> dict[str, list[float]]:
+def read_action_units(path: Path, scan: CorpusScan) -> dict[str, np.ndarray]:
     """Read the action units of each performance; columns are found by their names, in any order.
 
     Args:
@@ -47,33 +49,23 @@ def read_action_units(path: Path, scan: CorpusScan) -> dict[str, list[float]]:
         scan (`CorpusScan`): takes the lines that cannot be used.
 
     Returns:
-        `dict[str, list[float]]`: the 35 values of each performance, in the order of `ACTION_UNIT_COLUMNS`.
+        `dict[str, np.ndarray]`: the 35 values of each performance, in the order of `ACTION_UNIT_COLUMNS`.
 
     Raises:
         ValueError: If a column is missing.
     """
-    units: dict[str, list[float]] = {}
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        reader = csv.DictReader(file)
-        # OpenFace itself writes a space after each comma.
-        reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
-        missing = [column for column in ("clip_id", *ACTION_UNIT_COLUMNS) if column not in reader.fieldnames]
-        if missing:
-            raise ValueError(
-                f"Expected the columns clip_id and {len(ACTION_UNIT_COLUMNS)} action units in {path}, missing: {', '.join(missing)}."
-            )
-        for line in reader:
-            where = f"{path}, line {reader.line_num}"
-            try:
-                performance = parse_ravdess_name((line["clip_id"] or "").strip()).performance
-                values = [float(line[column]) for column in ACTION_UNIT_COLUMNS]
-            except (TypeError, ValueError):
-                scan.skip(where, "not a RAVDESS name and its action units")
-                continue
-            if not all(math.isfinite(value) for value in values):
-                scan.skip(where, "an action unit is not a finite number")
-            elif units.setdefault(performance, values) is not values:
-                scan.skip(where, f"a second line for {line['clip_id']}")
+    if "clip_id" not in open_table(path).columns:
+        raise ValueError(f"Expected a column clip_id and the action units of its clips in {path}, missing: clip_id.")
+    measured = read_measurements(path, ACTION_UNIT_COLUMNS, skip=scan.skip, what="an action unit")
+    units: dict[str, np.ndarray] = {}
+    for clip, values in measured.values.items():
+        try:
+            performance = parse_ravdess_name(clip).performance
+        except ValueError:
+            scan.skip(measured.places[clip], "not a RAVDESS name and its action units")
+            continue
+        if units.setdefault(performance, values) is not values:
+            scan.skip(measured.places[clip], f"a second line for {clip}")
     return units
 
 

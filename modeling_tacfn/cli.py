@@ -160,14 +160,13 @@ def prepare(arguments: argparse.Namespace) -> int:
     """Decode every clip of a corpus once, for training; write it as shards if asked."""
     from dataset_scripts.base import corpus_builder
 
-    from .experiment import build_processor, prepare_corpus
+    from .experiment import prepare_corpus
     from .shards import write_shards
     from .train_options import parse_arguments
 
     options = parse_arguments([*shared_options(arguments), "--num_proc", str(arguments.num_proc)])
-    processor = build_processor(options)
     started = time.perf_counter()
-    corpus, files = prepare_corpus(options, processor)
+    corpus, files, processor = prepare_corpus(options)
     seconds = time.perf_counter() - started
     size = sum(path.stat().st_size for path in files)
     facts = {"clips": len(files), "seconds": round(seconds, 1), "bytes": size, "folder": str(files[0].parent)}

@@ -21,7 +21,7 @@ from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs
 from transformers import AutoModel
 
-from dataset_scripts.base import corpus_builder, load_corpus
+from dataset_scripts.base import UNKNOWN_SPEAKER, corpus_builder
 from dataset_scripts.folds import learning_check_indices, published_split_indices, split_indices
 
 from .adaptation import speaker_prior
@@ -35,8 +35,9 @@ from .prepared_clip import PreparedClip
 from .processing_tacfn import TacfnProcessor
 from .results import (
     LEARNING_CHECK,
-    LEARNING_CHECK_NOTE,
+    PROTOCOL_NOTES,
     PUBLISHED_SPLIT,
+    RANDOM_CLIPS,
     environment_record,
     format_score,
     load_results,
@@ -78,13 +79,17 @@ NOT_PART_OF_A_RUN = (
 )
 
 
-def build_processor(arguments: argparse.Namespace) -> TacfnProcessor:
+# The protocols that need to know who speaks.
+SPEAKERS_APART = ("plain", "speaker-normalised")
+
+
+def build_processor(arguments: argparse.Namespace, feature_columns: dict[str, list[str]]) -> TacfnProcessor:
     """The processor that is saved with the model; every number of it comes from the options."""
     sizes = arguments.model.get("feature_sizes") or {}
     return TacfnProcessor(
         TacfnFeatureExtractor(**arguments.audio_processor),
         TacfnImageProcessor(**arguments.video_processor),
-        feature_columns=corpus_builder(arguments.dataset).FEATURE_COLUMNS,
+        feature_columns=feature_columns,
         static_features=arguments.model.get("static_features"),
         square_root_features=arguments.square_root_features,
         do_audio=not sizes or "audio" in sizes,
@@ -96,21 +101,25 @@ def build_processor(arguments: argparse.Namespace) -> TacfnProcessor:
 
 def load_inputs(arguments: argparse.Namespace):
     """The corpus (its readable rows), the prepared clips with the inputs that are kept, not normalised, and the processor."""
-    processor = build_processor(arguments)
     if arguments.prepared:
         corpus, clips, other = load_shards(arguments.prepared)
+        # What was measured of the clips is no longer at hand; the names of its columns are.
+        measured = {name: other.feature_columns.get(name, []) for name in arguments.corpus.get("features") or {}}
+        processor = build_processor(arguments, corpus_builder(arguments.dataset).FEATURE_COLUMNS | measured)
         check_prepared(arguments, processor, other)
     else:
-        corpus, files = prepare_corpus(arguments, processor)
+        corpus, files, processor = prepare_corpus(arguments)
         clips = load_clips(files)
     return corpus, choose_modalities(clips, processor, arguments), processor
 
 
-def prepare_corpus(arguments: argparse.Namespace, processor: TacfnProcessor):
-    """The readable rows of the corpus, and the files of their prepared clips."""
-    corpus = load_corpus(arguments.dataset, data_dir=arguments.data_dir, **arguments.corpus)
+def prepare_corpus(arguments: argparse.Namespace):
+    """The readable rows of the corpus, the files of their prepared clips, and the processor that prepared them."""
+    builder = corpus_builder(arguments.dataset)(data_dir=arguments.data_dir, **arguments.corpus)
+    corpus = builder.load()
+    processor = build_processor(arguments, builder.feature_columns)
     kept, files = prepare_clips(corpus, processor, arguments.cache_dir, arguments.num_proc)
-    return corpus.select(kept), files
+    return corpus.select(kept), files, processor
 
 
 def check_prepared(arguments: argparse.Namespace, processor: TacfnProcessor, other: TacfnProcessor) -> None:
@@ -235,6 +244,10 @@ def main(argv: list[str] | None = None) -> dict:
     with accelerator.main_process_first():
         corpus, raw_clips, processor = load_inputs(arguments)
     speakers = corpus["speaker_id"][:]
+    if any(str(speaker).startswith(UNKNOWN_SPEAKER) for speaker in speakers) and arguments.protocol in SPEAKERS_APART:
+        if arguments.protocol == "speaker-normalised":
+            raise SystemExit("--protocol speaker-normalised needs a corpus that says who speaks in each clip.")
+        arguments.protocol = RANDOM_CLIPS
     is_normalized = arguments.protocol == "speaker-normalised"
     clips = normalize_by_speaker(raw_clips, speakers) if is_normalized else raw_clips
     builder = corpus_builder(arguments.dataset)
@@ -315,17 +328,19 @@ def main(argv: list[str] | None = None) -> dict:
 def describe(results: dict, folder: Path) -> str:
     """What a person wants to read at the end."""
     parts = {"all inputs": results["summary"], **results["single_modality"]}
-    is_check = results["protocol"] == LEARNING_CHECK
-    scored = "speakers never seen in training"
-    if is_check or results["protocol"] == PUBLISHED_SPLIT:
-        scored = "the clips it was trained on" if is_check else "clips of people who may be in the training as well"
+    scored = {
+        LEARNING_CHECK: "the clips it was trained on",
+        RANDOM_CLIPS: "other clips, perhaps of the same people",
+        PUBLISHED_SPLIT: "the clips that others test on",
+    }
+    scored = scored.get(results["protocol"], "speakers never seen in training")
     lines = [f"{results['name']} on {results['corpus']} ({results['protocol']}), {scored}:"]
     titles = list(task_of(results).titles.items())[:2]
     for name, summary in parts.items():
         said = "  ".join(f"{title} {format_score(summary[key], task_of(results), key)}" for key, title in titles)
         lines.append(f"  {name:<18} {said}")
-    if is_check:
-        lines.append(LEARNING_CHECK_NOTE)
+    if note := PROTOCOL_NOTES.get(results["protocol"]):
+        lines.append(note)
     return "\n".join([*lines, f"Model, pictures and results.json: {folder}"])
 
 

@@ -36,12 +36,27 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 LEARNING_CHECK = "learning check"
+RANDOM_CLIPS = "random clips"
 PUBLISHED_SPLIT = "published split"
-PROTOCOLS = ("plain", "speaker-normalised", LEARNING_CHECK, PUBLISHED_SPLIT)
+PROTOCOLS = ("plain", "speaker-normalised", LEARNING_CHECK, RANDOM_CLIPS, PUBLISHED_SPLIT)
 LEARNING_CHECK_NOTE = (
     "A learning check scores the very clips that the network was trained on: it shows that the network can learn from such "
     "input, and says nothing about people it has not seen."
 )
+RANDOM_CLIPS_NOTE = (
+    "Random clips: the corpus does not say who speaks, so people of the test are trained on as well; such a score is not "
+    "speaker-independent, and says nothing about people the network has not seen."
+)
+PUBLISHED_SPLIT_NOTE = (
+    "Published split: one division of the clips that came with the corpus, for comparison with others; no interval where the "
+    "corpus does not say who speaks, and then the same people may be on both sides."
+)
+# What must be said wherever a score of these protocols stands.
+PROTOCOL_NOTES = {
+    LEARNING_CHECK: LEARNING_CHECK_NOTE,
+    RANDOM_CLIPS: RANDOM_CLIPS_NOTE,
+    PUBLISHED_SPLIT: PUBLISHED_SPLIT_NOTE,
+}
 _NUMBERS = ("Validation UAR", "ms per clip", *(title for task in TASKS.values() for title in task.titles.values()))
 # What makes a results file large: numbers per clip and per epoch.
 _DETAILS_OF_RUNS = ("predictions", "single_modality", "history")
@@ -112,9 +127,9 @@ def make_results(
         labels (`Sequence[str]`): names of the classes, in order.
         runs (`Sequence[Mapping]`): all runs so far.
         protocol (`str`, *optional*, defaults to `"plain"`): `"plain"` (nothing of a test speaker is seen),
-            `"speaker-normalised"` (features centred and scaled by a speaker's own unlabelled clips), `"published split"` (the
-            sides that came with the corpus, which may share speakers) or `"learning check"` (the clips of the training are
-            scored, which says nothing about other people).
+            `"speaker-normalised"` (features centred and scaled by a speaker's own unlabelled clips), `"learning check"`
+            (the clips of the training are scored, which says nothing about other people), `"random clips"` (nobody knows
+            who speaks in which clip) or `"published split"` (the sides that came with the corpus).
         task (`str`, *optional*, defaults to `"emotion"`): one of `tasks.TASKS`.
         details: what else made the numbers, such as `config`, `splits`, `num_parameters`, `environment`.
 
@@ -133,7 +148,8 @@ def make_results(
     single = [set(run.get("single_modality") or ()) for run in runs]
     shared = sorted(set.intersection(*single)) if single else []
     summaries = {inputs: summarize(runs, labels, inputs, task=task) for inputs in (None, *shared)}
-    if protocol == LEARNING_CHECK:
+    is_anybody = any(item["speaker"] is None for run in runs for item in run["predictions"])
+    if protocol in (LEARNING_CHECK, RANDOM_CLIPS) or is_anybody:
         # An interval over speakers is about speakers to come, of whom nothing is known here.
         for summary in summaries.values():
             for metric in TASKS[task].scores:
@@ -306,10 +322,9 @@ def _table(items: Sequence[Mapping[str, Any]], single_modality: bool) -> tuple[l
     header += (
         [f"{first} − {reference}"] * (reference is not None) + ["Runs", "Parameters"] + ["ms per clip"] * is_timed
     )
-    rows, has_check = [], False
+    rows, noted = [], [protocol for protocol in PROTOCOL_NOTES if any(item["protocol"] == protocol for item in items)]
     for item in items:
         is_check = item["protocol"] == LEARNING_CHECK
-        has_check |= is_check
         parts = [("all", item["summary"])]
         if single_modality:
             parts += (item.get("single_modality") or {}).items()
@@ -327,8 +342,8 @@ def _table(items: Sequence[Mapping[str, Any]], single_modality: bool) -> tuple[l
             if is_timed:
                 row.append(f"{1000 * item['seconds_per_clip']:.1f}" if inputs == "all" else "")
             rows.append(row)
-    # Of a learning check every row says what it is, wherever it is copied to.
-    header, rows, shared = (header, rows, "") if has_check else _without_constant_columns(header, rows)
+    # Of a protocol that needs a word of caution every row names it, wherever it is copied to.
+    header, rows, shared = (header, rows, "") if noted else _without_constant_columns(header, rows)
     notes = shared + (
         "Percent: mean ± standard deviation over folds and seeds [95 % interval of the pooled score, bootstrapped over "
         "speakers]."
@@ -342,7 +357,7 @@ def _table(items: Sequence[Mapping[str, Any]], single_modality: bool) -> tuple[l
         notes += " Validation UAR: of the speakers who choose the epoch, and by whom options may be chosen."
     if is_timed:
         notes += " ms per clip: median time in the network, one clip alone, all methods in one run."
-    return header, rows, notes + (f" {LEARNING_CHECK_NOTE}" if has_check else "")
+    return header, rows, " ".join([notes, *(PROTOCOL_NOTES[protocol] for protocol in noted)])
 
 
 def _always_no(item: Mapping[str, Any]) -> str:

@@ -16,6 +16,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Sampler
 from transformers import AutoConfig, AutoModel
 
+from dataset_scripts.base import UNKNOWN_SPEAKER
+
 from .augmentation import Augmentation, Augmenter
 from .convert import load_video_encoder
 from .data import ClipCollator, array_of, modality_masks, modality_of
@@ -405,6 +407,8 @@ def scored_clips(run: dict) -> str:
     """Title of the pictures of a run's scores."""
     if set(run["splits"]["train"]) & set(run["splits"]["test"]):
         return "Learning check: clips it was trained on"
+    if any(str(speaker).startswith(UNKNOWN_SPEAKER) for speaker in run["splits"]["test"]):
+        return "Random clips, perhaps of people in training"
     return "Speakers never seen in training"
 
 
