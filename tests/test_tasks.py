@@ -11,10 +11,13 @@ from tone_corpus import AUDIO_PROCESSOR, NETWORK, write_tones
 from transformers import AutoModel
 
 from dataset_scripts.base import CORPORA
-from modeling_tacfn import experiment
+from modeling_tacfn import AudioVisualEmotionPipeline, experiment
 from modeling_tacfn.aggregation import paired_test, summarize
+from modeling_tacfn.cli import table as clip_table
 from modeling_tacfn.comparison_plots import plot_comparison
 from modeling_tacfn.modeling_av_common import classification_loss
+from modeling_tacfn.prediction import load, predict
+from modeling_tacfn.prediction_plot import plot_prediction
 from modeling_tacfn.results import load_results, results_latex, results_table
 from modeling_tacfn.sentiment_scores import sentiment_scores, yes_no_scores
 from modeling_tacfn.tasks import TASKS, EmotionTask, SentimentTask, YesNoTask, make_task
@@ -138,7 +141,7 @@ def trained(tmp_path, monkeypatch):
     return train
 
 
-def test_a_network_learns_to_answer_yes_and_no(trained):
+def test_a_network_learns_to_answer_yes_and_no(trained, tmp_path):
     results, folder = trained("yes_no", "--augmentation", "{mixup: 0.3}")
     assert (results["task"], results["labels"], results["protocol"]) == (
         "yes_no",
@@ -150,6 +153,10 @@ def test_a_network_learns_to_answer_yes_and_no(trained):
     assert results["runs"][0]["splits"] == {"train": [], "validation": [], "test": []}
     assert AutoModel.from_pretrained(folder).config.problem_type == "multi_label_classification"
     assert (folder / "confusion_matrix_angry.png").stat().st_size > 5000
+    tone = {"audio": str(tmp_path / "corpus" / "s0_calm_0.wav"), "features": {"units": np.zeros(5, np.float32)}}
+    scores = predict(*load(folder), **tone).scores
+    assert set(scores) == {"calm", "angry"}
+    assert abs(sum(scores.values()) - 1) > 1e-6, "yes and no of two questions are not shares of one answer"
     table = results_table([load_results(folder / "results.json")], single_modality=False)
     assert "| Accuracy | Weighted F1 | Weighted accuracy |" in table
     assert "Answering no to everything: Accuracy 50.0" in table
@@ -161,6 +168,15 @@ def test_a_network_learns_a_number(trained, tmp_path):
     assert summary["mae"]["mean"] < 1.5 - 0.3  # always guessing the middle is wrong by 1.5
     assert AutoModel.from_pretrained(folder).config.num_labels == 1
     assert (folder / "estimates.png").stat().st_size > 5000
+    tone = tmp_path / "corpus" / "s0_calm_0.wav"
+    features = {"units": np.zeros(5, np.float32)}
+    prediction = predict(*load(folder), audio=tone, features=features, source="tone")
+    plot_prediction(prediction, tmp_path / "prediction.png")
+    assert clip_table(prediction).endswith(f"sentiment    {prediction.scores['sentiment']:+.2f}")
+    model, processor = load(folder)
+    pipe = AudioVisualEmotionPipeline(model, processor, device="cpu")
+    (answer,) = pipe({"audio": str(tone), "features": features})
+    assert answer == {"label": "sentiment", "score": pytest.approx(prediction.scores["sentiment"], abs=1e-5)}
     table = results_table([results], single_modality=False)
     assert f"| {summary['mae']['mean']:.3f}" in table
     assert "MAE & Correlation" in results_latex([results])
