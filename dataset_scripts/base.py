@@ -199,6 +199,8 @@ class EmotionCorpusBuilder(datasets.GeneratorBasedBuilder):
     FEATURE_COLUMNS: dict[str, list[str]] = {}
     # Names of the numbers in the column `targets`: several yes/no labels, or values to estimate.
     TARGETS: list[str] = []
+    # Those of them that answer a question by yes (above 0) or no.
+    YES_NO_TARGETS: list[str] = []
     NUM_FOLDS = 5
 
     def __init__(self, data_dir=None, cache_dir=None, **options):

@@ -68,6 +68,7 @@ class CmuMosei(WordFeatureCorpus):
     NAME = "cmu_mosei"
     LABELS = SENTIMENTS
     TARGETS = ["sentiment", *EMOTIONS]
+    YES_NO_TARGETS = EMOTIONS
     LICENSE = "CMU-MOSEI: labels and features for research; the videos belong to their makers"
     HOMEPAGE = "http://multicomp.cs.cmu.edu/resources/cmu-mosei-dataset/"
     CITATION = """\
@@ -224,6 +225,7 @@ class CmuMosi(CmuMosei):
 
     NAME = "cmu_mosi"
     TARGETS = ["sentiment"]
+    YES_NO_TARGETS = []
     LICENSE = "CMU-MOSI: labels and features for research; the videos belong to their makers"
     HOMEPAGE = "http://multicomp.cs.cmu.edu/resources/cmu-mosi-dataset/"
     CITATION = """\

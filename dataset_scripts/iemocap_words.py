@@ -30,7 +30,7 @@ class IemocapWords(WordFeatureCorpus):
 
     NAME = "iemocap_words"
     LABELS = EMOTIONS
-    TARGETS = EMOTIONS
+    TARGETS = YES_NO_TARGETS = EMOTIONS
     LICENSE = Iemocap.LICENSE
     HOMEPAGE = HOMEPAGE
     CITATION = CITATION

@@ -2,7 +2,7 @@
 """From the predictions of every run to the numbers that may be quoted, with their uncertainty.
 
 A run is one trained network on one test fold: `{"fold", "seed", "predictions": [{"clip_id", "speaker", "label",
-"probabilities"}, ...]}`, and optionally `"single_modality": {"audio": [...], ...}`, predictions of the same weights with
+"probabilities"}, ...]}` (another task has other names for the last two), and optionally `"single_modality": {"audio": [...], ...}`, predictions of the same weights with
 only one modality given.
 """
 
@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from .scores import SCORES, confusion_matrix, describe_classes, expected_calibration_error
+from .tasks import EmotionTask, make_task
 
 
 class _Predictions:
     """The predictions of many runs as arrays, checked."""
 
-    def __init__(self, runs: Sequence[Mapping[str, Any]], num_labels: int, inputs: str | None = None):
-        self.run_confusions, self.fold_seeds, probabilities, references = [], [], [], []
-        label_of: dict[str, int] = {}
+    def __init__(self, runs: Sequence[Mapping[str, Any]], task: EmotionTask, inputs: str | None = None):
+        self.run_counts, self.fold_seeds, answers, references = [], [], [], []
+        num_labels = len(task.labels)
+        label_of: dict[str, Any] = {}
         speaker_of: dict[str, str] = {}
         fold_of: dict[tuple[str, Any], Any] = {}
         counts: dict[str, dict[Any, np.ndarray]] = {}
@@ -31,19 +32,15 @@ class _Predictions:
             predictions = run["predictions"] if inputs is None else run["single_modality"][inputs]
             if not predictions:
                 raise ValueError(f"Expected predictions in the run of fold {fold} with seed {seed}, received none.")
-            probability = np.array([item["probabilities"] for item in predictions], dtype=np.float64)
-            label = np.array([item["label"] for item in predictions])
-            if probability.ndim != 2 or probability.shape[1] != num_labels or not np.isfinite(probability).all():
+            answer = np.array([item[task.answer_key] for item in predictions], dtype=np.float64)
+            reference = np.array([item[task.reference_key] for item in predictions])
+            if answer.ndim != 2 or answer.shape[1] != num_labels or not np.isfinite(answer).all():
                 raise ValueError(
-                    f"Expected {num_labels} finite probabilities per clip in fold {fold} with seed {seed}, received shape {probability.shape}."
+                    f"Expected {num_labels} finite {task.answer_key} per clip in fold {fold} with seed {seed}, received shape {answer.shape}."
                 )
-            predicted = probability.argmax(1)
             for item in predictions:
-                clip, speaker = item["clip_id"], str(item["speaker"])
-                if (label_of.setdefault(clip, item["label"]), speaker_of.setdefault(clip, speaker)) != (
-                    item["label"],
-                    speaker,
-                ):
+                clip, speaker, label = item["clip_id"], _speaker(item), item[task.reference_key]
+                if (label_of.setdefault(clip, label), speaker_of.setdefault(clip, speaker)) != (label, speaker):
                     raise ValueError(
                         f"Clip {clip} has another label or speaker in fold {fold} with seed {seed} than before."
                     )
@@ -55,22 +52,29 @@ class _Predictions:
                 raise ValueError(
                     f"Some clip is there twice in fold {fold} with seed {seed}; repeats that pad a batch must be dropped."
                 )
-            speakers = np.array([str(item["speaker"]) for item in predictions])
+            speakers = np.array([_speaker(item) for item in predictions])
             for speaker in np.unique(speakers):
                 mine = speakers == speaker
-                counts.setdefault(speaker, {})[seed] = confusion_matrix(label[mine], predicted[mine], num_labels)
-            self.run_confusions.append(confusion_matrix(label, predicted, num_labels))
-            probabilities.append(probability)
-            references.append(label)
+                counts.setdefault(speaker, {})[seed] = task.counts(reference[mine], answer[mine])
+            self.run_counts.append(task.counts(reference, answer))
+            answers.append(answer)
+            references.append(reference)
         if not self.fold_seeds:
             raise ValueError("Expected at least one run, received none.")
-        self.clips = {clip: (label_of[clip], speaker_of[clip]) for clip in label_of}
+        self.clips = {clip: (_comparable(label_of[clip]), speaker_of[clip]) for clip in label_of}
         self.speakers = sorted(counts)
         # A speaker scored with several seeds is still one speaker: his clips count once, as the mean over seeds.
-        self.speaker_confusions = np.stack(
-            [np.mean(list(counts[speaker].values()), axis=0) for speaker in self.speakers]
-        )
-        self.calibration_error = expected_calibration_error(np.concatenate(probabilities), np.concatenate(references))
+        self.speaker_counts = np.stack([np.mean(list(counts[speaker].values()), axis=0) for speaker in self.speakers])
+        self.answers, self.references = np.concatenate(answers), np.concatenate(references)
+
+
+def _speaker(item: Mapping[str, Any]) -> str:
+    """Whose clip it is. Where nobody knows, the clips are drawn one by one, which makes intervals too narrow."""
+    return f"clip {item['clip_id']}" if item["speaker"] is None else str(item["speaker"])
+
+
+def _comparable(label):
+    return tuple(label) if isinstance(label, list) else label
 
 
 def _bootstrap_weights(num_speakers: int, num_draws: int, seed: int) -> np.ndarray:
@@ -94,6 +98,7 @@ def summarize(
     inputs: str | None = None,
     num_draws: int = 10_000,
     seed: int = 0,
+    task: str = EmotionTask.name,
 ) -> dict[str, Any]:
     """Sum up the runs of one method.
 
@@ -108,17 +113,19 @@ def summarize(
             all modalities.
         num_draws (`int`, *optional*, defaults to 10000): draws of the bootstrap.
         seed (`int`, *optional*, defaults to 0): its seed.
+        task (`str`, *optional*, defaults to `"emotion"`): one of `tasks.TASKS`.
 
     Returns:
-        `dict`: `war`, `uar`, `macro_f1` as above, `per_class`, `confusion` summed over all runs, `expected_calibration_error`,
-        and `num_runs`, `folds`, `seeds`, `num_clips`, `num_speakers`.
+        `dict`: `war`, `uar`, `macro_f1` as above, `per_class`, `confusion` summed over all runs, `expected_calibration_error`
+        (or the scores and details of another task), and `num_runs`, `folds`, `seeds`, `num_clips`, `num_speakers`.
 
     Raises:
         ValueError: If the runs contradict each other: a fold and seed, or a clip, twice; a speaker in two folds.
     """
-    predictions = _Predictions(runs, len(labels), inputs)
-    per_speaker = predictions.speaker_confusions
-    per_run = np.stack(predictions.run_confusions)
+    chosen = make_task(task, labels)
+    predictions = _Predictions(runs, chosen, inputs)
+    per_speaker = predictions.speaker_counts
+    per_run = np.stack(predictions.run_counts)
     several = len(predictions.speakers) > 1
     draws = _weighted(_bootstrap_weights(len(per_speaker), num_draws, seed), per_speaker) if several else None
     summary: dict[str, Any] = {
@@ -128,7 +135,7 @@ def summarize(
         "num_clips": len(predictions.clips),
         "num_speakers": len(predictions.speakers),
     }
-    for name, function in SCORES.items():
+    for name, function in chosen.scores.items():
         values = function(per_run)
         summary[name] = {
             "mean": float(values.mean()),
@@ -136,11 +143,7 @@ def summarize(
             "pooled": float(function(per_speaker.sum(0))),
             "interval_95": _interval(function(draws)) if several else None,
         }
-    confusion = per_run.sum(0)
-    summary["per_class"] = describe_classes(confusion, list(labels))
-    summary["confusion"] = confusion.tolist()
-    summary["expected_calibration_error"] = predictions.calibration_error
-    return summary
+    return summary | chosen.details(per_run.sum(0), predictions.references, predictions.answers)
 
 
 def paired_test(
@@ -150,6 +153,7 @@ def paired_test(
     metric: str = "uar",
     num_permutations: int = 10_000,
     seed: int = 0,
+    task: str = EmotionTask.name,
 ) -> dict[str, Any]:
     """Ask whether two methods differ on the same clips, by permutation over speakers.
 
@@ -161,9 +165,10 @@ def paired_test(
         runs_a (`Sequence[Mapping]`): runs of the first method.
         runs_b (`Sequence[Mapping]`): runs of the second, on the same clips.
         num_labels (`int`): number of classes.
-        metric (`str`, *optional*, defaults to `"uar"`): `"war"`, `"uar"` or `"macro_f1"`.
+        metric (`str`, *optional*, defaults to `"uar"`): `"war"`, `"uar"` or `"macro_f1"`, or a score of the task.
         num_permutations (`int`, *optional*, defaults to 10000): at most so many permutations, and draws of the interval.
         seed (`int`, *optional*, defaults to 0): seed of both.
+        task (`str`, *optional*, defaults to `"emotion"`): one of `tasks.TASKS`.
 
     Returns:
         `dict`: `metric`, `difference` (first minus second, pooled), `interval_95` of it, bootstrapped over speakers, two-sided
@@ -172,9 +177,10 @@ def paired_test(
     Raises:
         ValueError: If the methods were not scored on the same clips, or there is only one speaker.
     """
-    if metric not in SCORES:
-        raise ValueError(f"Expected a score out of {', '.join(SCORES)}, received {metric!r}.")
-    first, second = _Predictions(runs_a, num_labels), _Predictions(runs_b, num_labels)
+    chosen = make_task(task, [str(label) for label in range(num_labels)])
+    if metric not in chosen.scores:
+        raise ValueError(f"Expected a score out of {', '.join(chosen.scores)}, received {metric!r}.")
+    first, second = _Predictions(runs_a, chosen), _Predictions(runs_b, chosen)
     if first.clips != second.clips:
         different = sorted({clip for clip, _ in first.clips.items() ^ second.clips.items()})
         raise ValueError(
@@ -183,8 +189,8 @@ def paired_test(
     num_speakers = len(first.speakers)
     if num_speakers < 2:
         raise ValueError("Expected at least two speakers, received one: nothing can be said about other people.")
-    function = SCORES[metric]
-    a, b = first.speaker_confusions, second.speaker_confusions
+    function = chosen.scores[metric]
+    a, b = first.speaker_counts, second.speaker_counts
 
     exact = 2**num_speakers <= num_permutations
     if exact:

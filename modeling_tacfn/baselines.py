@@ -140,6 +140,10 @@ class BaselineConfig(TacfnConfig):
                 "`fusion` 'multiplicative' is defined for one label of several, got `problem_type` "
                 "'multi_label_classification'; choose another `fusion`."
             )
+        if self.fusion in ("averaging", "multiplication", "multiplicative") and self.problem_type == "regression":
+            raise ValueError(
+                f"`fusion` {self.fusion!r} puts probabilities together, got `problem_type` 'regression'; choose another `fusion`."
+            )
         if self.fusion == "mult" and self.num_hidden_layers < 1:
             raise ValueError(
                 f"`fusion` 'mult' fuses in its layers: `num_hidden_layers` must be at least 1, got {self.num_hidden_layers}."

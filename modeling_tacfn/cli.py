@@ -99,7 +99,10 @@ def table(prediction: Prediction, top_k: int | None = None) -> str:
     parts += used["features"]
     lines = [f"{prediction.source}  ({', '.join(parts)})"]
     for name, score in list(prediction.scores.items())[:top_k]:
-        lines.append(f"  {name:<12} {100 * score:5.1f} %  {'█' * round(30 * score)}")
+        share = (
+            f"{100 * score:5.1f} %  {'█' * round(30 * score)}" if prediction.is_probability else prediction.said(name)
+        )
+        lines.append(f"  {name:<12} {share}")
     return "\n".join(lines)
 
 

@@ -25,6 +25,7 @@ from .files import atomic_path
 from .missing import SOUND, missing_scores, missing_table
 from .rescoring import run_folders
 from .results import load_results, overview, results_latex, results_table, save_json_atomic
+from .tasks import EmotionTask
 from .train_options import parse_arguments
 
 
@@ -255,6 +256,10 @@ def write_comparison(
         if not (job.folder / RUN_RESULTS).exists():
             continue
         results, arguments = load_results(job.folder / RUN_RESULTS), parse_arguments(job.options)
+        if (with_missing or with_adaptation) and arguments.task != EmotionTask.name:
+            raise ValueError(
+                f"Expected the task emotion to score with less, received {arguments.task}; leave the option out."
+            )
         inputs = load_inputs(arguments)
         more = {"seconds_per_clip": seconds_per_clip(run_folders(job.folder, results["runs"])[0], inputs)}
         if with_missing:

@@ -7,22 +7,26 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from .plots import COLOURS, MARKERS, NAMES, save_figure
+from .plots import COLOURS, MARKERS, save_figure
+from .results import task_of
 
 
-def plot_comparison(results: Sequence[Mapping], path: str | os.PathLike, metric: str = "war") -> None:
+def plot_comparison(results: Sequence[Mapping], path: str | os.PathLike, metric: str | None = None) -> None:
     """Draw the score of every method with its 95 % interval over speakers, one panel per protocol.
 
     Args:
         results (`Sequence[Mapping]`): contents of `results.json` files of one corpus.
         path (`str` or `os.PathLike`): picture to make or replace; its suffix tells the format.
-        metric (`str`, *optional*, defaults to `"war"`): `"war"`, `"uar"` or `"macro_f1"`.
+        metric (`str`, *optional*): a score of the task; the first of them if not given, WAR of emotions.
 
     Raises:
         ValueError: If there are no results.
     """
     if not results:
         raise ValueError("Expected at least one result to draw, received none.")
+    task = task_of(results[0])
+    metric = metric or next(iter(task.scores))
+    scale, unit = (100, " in percent") if metric in task.shares else (1, "")
     protocols = list(dict.fromkeys(item["protocol"] for item in results))
     panels = [[item for item in results if item["protocol"] == protocol] for protocol in protocols]
     height = 1.3 + 0.3 * max(map(len, panels))
@@ -34,10 +38,10 @@ def plot_comparison(results: Sequence[Mapping], path: str | os.PathLike, metric:
             score = item["summary"][metric]
             low, high = score["interval_95"] or [score["pooled"]] * 2
             colour = COLOURS[1] if item["name"].startswith("tacfn") else COLOURS[0]
-            axes.plot([100 * low, 100 * high], [row, row], color=colour, linewidth=1.6)
-            axes.plot(100 * score["pooled"], row, marker="o", color=colour, markersize=6)
+            axes.plot([scale * low, scale * high], [row, row], color=colour, linewidth=1.6)
+            axes.plot(scale * score["pooled"], row, marker="o", color=colour, markersize=6)
         axes.set_yticks(range(len(panel)), [item["name"].replace("_", " ") for item in panel])
-        axes.set_xlabel(f"{NAMES[metric]} in percent, 95 % interval over speakers")
+        axes.set_xlabel(f"{task.titles[metric]}{unit}, 95 % interval over speakers")
         axes.set_title(protocol)
         axes.grid(axis="x", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)

@@ -280,7 +280,8 @@ class ClipCollator:
             self.augmenter(batch, samples)
         if "pixel_values_videos" in batch:
             batch["pixel_values_videos"] = self._normalized(batch["pixel_values_videos"], batch["video_mask"])
-        if self.label_smoothing or (self.augmenter is not None and self.augmenter.options.mixup):
+        is_class = not batch["labels"].is_floating_point()
+        if is_class and (self.label_smoothing or (self.augmenter is not None and self.augmenter.options.mixup)):
             labels = nn.functional.one_hot(batch["labels"], self.num_labels).float()
             batch["labels"] = (1 - self.label_smoothing) * labels + self.label_smoothing / self.num_labels
         return batch if self.augmenter is None else self.augmenter.mix(batch)

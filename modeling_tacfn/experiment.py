@@ -22,7 +22,7 @@ from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwa
 from transformers import AutoModel
 
 from dataset_scripts.base import UNKNOWN_SPEAKER, corpus_builder
-from dataset_scripts.folds import learning_check_indices, split_indices
+from dataset_scripts.folds import learning_check_indices, published_split_indices, split_indices
 
 from .adaptation import speaker_prior
 from .augmentation import Augmentation
@@ -35,15 +35,18 @@ from .prepared_clip import PreparedClip
 from .processing_tacfn import TacfnProcessor
 from .results import (
     LEARNING_CHECK,
-    LEARNING_CHECK_NOTE,
+    PROTOCOL_NOTES,
+    PUBLISHED_SPLIT,
     RANDOM_CLIPS,
-    RANDOM_CLIPS_NOTE,
     environment_record,
+    format_score,
     load_results,
     make_results,
     save_json_atomic,
+    task_of,
 )
 from .shards import about_shards, load_shards
+from .tasks import make_task, task_labels
 from .train_options import parse_arguments
 from .training import (
     CHECKPOINT,
@@ -74,6 +77,10 @@ NOT_PART_OF_A_RUN = (
     "all_folds",
     "learning_check",  # the protocol says it
 )
+
+
+# The protocols that need to know who speaks.
+SPEAKERS_APART = ("plain", "speaker-normalised")
 
 
 def build_processor(arguments: argparse.Namespace, feature_columns: dict[str, list[str]]) -> TacfnProcessor:
@@ -179,6 +186,8 @@ def check_resumable(folder: Path, settings: dict) -> None:
         return
     before = yaml.safe_load(path.read_text(encoding="utf-8"))
     now = yaml.safe_load(yaml.safe_dump(settings))
+    # What was no option yet when the run was started had the value that it has now if nobody gives another.
+    before = run_settings(parse_arguments([])) | before
     changed = [key for key in now if before.get(key) != now[key]]
     if changed:
         listed = ", ".join(f"{key}: {before.get(key)!r} → {now[key]!r}" for key in changed)
@@ -187,6 +196,8 @@ def check_resumable(folder: Path, settings: dict) -> None:
 
 def make_splits(corpus, arguments: argparse.Namespace) -> dict[tuple[int, int], dict[str, list[int]]]:
     """Rows of the train, validation and test clips of each run, by fold and seed."""
+    if arguments.published_split:
+        return {(0, seed): published_split_indices(corpus) for seed in arguments.seeds}
     if arguments.learning_check:
         return {(0, seed): learning_check_indices(corpus) for seed in arguments.seeds}
     folds = choose_folds(corpus, arguments.num_folds, arguments.folds)
@@ -233,13 +244,16 @@ def main(argv: list[str] | None = None) -> dict:
     with accelerator.main_process_first():
         corpus, raw_clips, processor = load_inputs(arguments)
     speakers = corpus["speaker_id"][:]
-    if any(str(speaker).startswith(UNKNOWN_SPEAKER) for speaker in speakers) and not arguments.learning_check:
+    if any(str(speaker).startswith(UNKNOWN_SPEAKER) for speaker in speakers) and arguments.protocol in SPEAKERS_APART:
         if arguments.protocol == "speaker-normalised":
             raise SystemExit("--protocol speaker-normalised needs a corpus that says who speaks in each clip.")
         arguments.protocol = RANDOM_CLIPS
     is_normalized = arguments.protocol == "speaker-normalised"
     clips = normalize_by_speaker(raw_clips, speakers) if is_normalized else raw_clips
-    config = network_config(arguments.network, arguments.model, corpus.features["label"].names)
+    builder = corpus_builder(arguments.dataset)
+    task = make_task(arguments.task, task_labels(arguments.task, corpus, builder))
+    references = task.references(corpus, builder)
+    config = network_config(arguments.network, arguments.model, task.labels, task.problem_type)
     augmentation = Augmentation.from_dict(arguments.augmentation)
     training = TrainingSettings(
         **{field.name: getattr(arguments, field.name) for field in dataclasses.fields(TrainingSettings)}
@@ -274,15 +288,18 @@ def main(argv: list[str] | None = None) -> dict:
                 run_folder,
                 fold,
                 seed,
+                task,
+                references,
                 arguments.init_video_encoder,
             )
             runs.append(run)
         results = make_results(
             arguments.name or arguments.network,
             arguments.dataset,
-            corpus.features["label"].names,
+            task.labels,
             runs,
             arguments.protocol,
+            task=task.name,
             num_parameters=runs[-1]["num_parameters"],
             settings=settings,
             environment=environment_record(["train.py", *(sys.argv[1:] if argv is None else argv)]),
@@ -294,6 +311,7 @@ def main(argv: list[str] | None = None) -> dict:
                 results["labels"],
                 runs[-1:],
                 arguments.protocol,
+                task=task.name,
                 **{key: results[key] for key in ("num_parameters", "settings", "environment")},
             )
             save_json_atomic(finished, alone)
@@ -310,17 +328,18 @@ def main(argv: list[str] | None = None) -> dict:
 def describe(results: dict, folder: Path) -> str:
     """What a person wants to read at the end."""
     parts = {"all inputs": results["summary"], **results["single_modality"]}
-    scored = {LEARNING_CHECK: "the clips it was trained on", RANDOM_CLIPS: "other clips, perhaps of the same people"}
+    scored = {
+        LEARNING_CHECK: "the clips it was trained on",
+        RANDOM_CLIPS: "other clips, perhaps of the same people",
+        PUBLISHED_SPLIT: "the clips that others test on",
+    }
     scored = scored.get(results["protocol"], "speakers never seen in training")
     lines = [f"{results['name']} on {results['corpus']} ({results['protocol']}), {scored}:"]
+    titles = list(task_of(results).titles.items())[:2]
     for name, summary in parts.items():
-        war, uar = summary["war"], summary["uar"]
-        interval = (
-            "" if war["interval_95"] is None else "  [{:.1f}, {:.1f}]".format(*(100 * x for x in war["interval_95"]))
-        )
-        lines.append(f"  {name:<14} WAR {100 * war['mean']:5.1f} %  UAR {100 * uar['mean']:5.1f} %{interval}")
-    notes = {LEARNING_CHECK: LEARNING_CHECK_NOTE, RANDOM_CLIPS: RANDOM_CLIPS_NOTE}
-    if note := notes.get(results["protocol"]):
+        said = "  ".join(f"{title} {format_score(summary[key], task_of(results), key)}" for key, title in titles)
+        lines.append(f"  {name:<18} {said}")
+    if note := PROTOCOL_NOTES.get(results["protocol"]):
         lines.append(note)
     return "\n".join([*lines, f"Model, pictures and results.json: {folder}"])
 

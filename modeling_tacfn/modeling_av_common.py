@@ -123,13 +123,16 @@ def classification_loss(
     logits: torch.Tensor, labels: torch.Tensor, problem_type: str | None, present: torch.Tensor | None = None
 ) -> torch.Tensor:
     """
-    Cross-entropy over K classes (`labels` are indices or, for mixed clips, probabilities), or K yes/no questions.
+    Cross-entropy over K classes (`labels` are indices or, for mixed clips, probabilities), or of K yes/no questions, or the
+    absolute error of K numbers (as MulT trains on sentiment).
 
     The mean is over the clips of the mask `present` `(batch,)`, if it is given; 0 if there are none.
     """
     logits = logits.float()
     if problem_type == "multi_label_classification":
         losses = nn.functional.binary_cross_entropy_with_logits(logits, labels.float(), reduction="none").mean(1)
+    elif problem_type == "regression":
+        losses = (logits - labels.float()).abs().mean(1)
     else:
         losses = nn.functional.cross_entropy(logits, labels, reduction="none")
     if present is None:

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from transformers import Pipeline
 
 from .media import MediaError
-from .prediction import speaker_statistics
+from .prediction import answers_of, speaker_statistics
 
 
 try:
@@ -107,7 +107,7 @@ class AudioVisualEmotionPipeline(Pipeline):
             num_workers (`int`, *optional*, defaults to 0): how many processes read clips.
 
         Returns:
-            `list[dict]`: `label` and `score`, a probability, of each emotion, most likely first. A list of these for a list
+            `list[dict]`: `label` and `score`, a probability (or the estimate of a number), of each emotion, most likely first. A list of these for a list
             or tuple of clips; anything else that holds several is gone through as the answers are asked for.
 
         Raises:
@@ -173,8 +173,8 @@ class AudioVisualEmotionPipeline(Pipeline):
         return {"logits": self.model(**batch.to(self.device, dtype=self.dtype)).logits}
 
     def postprocess(self, outputs: dict, top_k: int | None = 5) -> list[dict]:
-        probabilities = outputs["logits"][0].float().softmax(-1)
-        scores, indices = probabilities.topk(min(top_k or len(probabilities), len(probabilities)))
+        answers = answers_of(outputs["logits"][0].float(), self.model.config.problem_type)
+        scores, indices = answers.topk(min(top_k or len(answers), len(answers)))
         labels = self.model.config.id2label
         return [
             {"label": labels[index], "score": score}

@@ -3,6 +3,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,7 +16,7 @@ from .files import atomic_path
 # Okabe & Ito: told apart by readers of every colour vision; markers tell them apart in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-NAMES = {"uar": "UAR", "war": "WAR", "macro_f1": "macro-F1", "loss": "loss"}
+_NAMES = {"uar": "UAR", "war": "WAR", "macro_f1": "macro-F1", "loss": "loss"}
 
 
 def save_figure(figure: Figure, path: str | os.PathLike) -> None:
@@ -27,7 +28,7 @@ def save_figure(figure: Figure, path: str | os.PathLike) -> None:
 
 def _series_name(key: str) -> str:
     side, _, quantity = key.partition("_")
-    return f"{side} {NAMES.get(quantity, quantity)}" if quantity else NAMES.get(key, key)
+    return f"{side} {_NAMES.get(quantity, quantity)}" if quantity else _NAMES.get(key, key)
 
 
 def plot_learning_curve(
@@ -129,6 +130,43 @@ def plot_confusion(
             color="black" if share > 0.5 else "white",
         )
     figure.colorbar(image, ax=axes, shrink=0.82, label="share of the true class")
+    if title:
+        axes.set_title(title)
+    save_figure(figure, path)
+
+
+def plot_answers(task, references: np.ndarray, answers: np.ndarray, folder: Path, title: str | None = None) -> None:
+    """Draw what a network answered, into a folder: a confusion matrix, one for each yes/no question, or estimates by truth.
+
+    Args:
+        task ([`EmotionTask`] or another of `tasks`): what was asked.
+        references (`np.ndarray`), answers (`np.ndarray` of shape `(num_clips, num_labels)`): as the task has them.
+        folder (`Path`): takes the pictures.
+        title (`str`, *optional*): of each.
+    """
+    counts = task.counts(references, answers)
+    if task.problem_type is None:
+        plot_confusion(counts, task.labels, folder / "confusion_matrix.png", title)
+    elif task.problem_type == "regression":
+        plot_estimates(references[:, 0], answers[:, 0], folder / "estimates.png", title)
+    else:
+        for name, confusion in zip(task.labels, counts, strict=True):
+            plot_confusion(confusion, [f"not {name}", name], folder / f"confusion_matrix_{name}.png", title)
+
+
+def plot_estimates(
+    references: np.ndarray, estimates: np.ndarray, path: str | os.PathLike, title: str | None = None
+) -> None:
+    """Draw estimated against true numbers, a point for each clip, with the line on which they agree."""
+    figure = Figure(figsize=(4.6, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    limits = [float(min(references.min(), estimates.min())), float(max(references.max(), estimates.max()))]
+    axes.plot(limits, limits, color="#666666", linestyle="--", linewidth=1)
+    axes.scatter(references, estimates, s=12, color=COLOURS[0], alpha=0.5, linewidths=0)
+    axes.set_xlabel("true")
+    axes.set_ylabel("estimated")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
     if title:
         axes.set_title(title)
     save_figure(figure, path)

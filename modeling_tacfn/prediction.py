@@ -27,11 +27,12 @@ class Prediction:
     What the network says of one clip.
 
     Args:
-        scores (`dict[str, float]`): probability of each emotion, most likely first.
+        scores (`dict[str, float]`): probability of each emotion, most likely first; of a network that estimates a number, that.
         clip ([`ClipInputs`]): what the network was given, as read.
         weight_vectors (`dict[str, np.ndarray]`): fused weight vector of each reinforced modality, of this clip.
         unit_names (`dict[str, list[str]]`): names of the numbers of each feature, where the processor knows them.
         source (`str`): name or path of the clip.
+        is_probability (`bool`): whether the scores are from 0 to 1.
     """
 
     scores: dict[str, float]
@@ -39,10 +40,15 @@ class Prediction:
     weight_vectors: dict[str, np.ndarray] = field(default_factory=dict)
     unit_names: dict[str, list[str]] = field(default_factory=dict)
     source: str = ""
+    is_probability: bool = True
 
     @property
     def emotion(self) -> str:
         return next(iter(self.scores))
+
+    def said(self, name: str) -> str:
+        """The score of an emotion as people read it: in percent, or as the number it is."""
+        return f"{100 * self.scores[name]:.0f} %" if self.is_probability else f"{self.scores[name]:+.2f}"
 
     def inputs(self) -> dict:
         """Which modalities the answer rests on."""
@@ -185,6 +191,13 @@ def speaker_statistics(processor, clips: list[dict] | None, speaker: str | os.Pa
     return processor.speaker_statistics([processor.read(**arguments) for arguments in clips or []])
 
 
+def answers_of(logits: torch.Tensor, problem_type: str | None) -> torch.Tensor:
+    """What logits `(…, num_labels)` say: probabilities of one label of several, or of a yes to each, or numbers as they are."""
+    if problem_type == "regression":
+        return logits
+    return logits.sigmoid() if problem_type == "multi_label_classification" else logits.softmax(-1)
+
+
 @torch.inference_mode()
 def predict(
     model,
@@ -226,10 +239,11 @@ def predict(
     )
     batch = processor.batch([clip], device=model.device, speaker=statistics)
     output = model(**batch)
-    probabilities = output.logits[0].float().softmax(-1).cpu().tolist()
-    order = sorted(range(len(probabilities)), key=lambda index: -probabilities[index])
+    scores = answers_of(output.logits[0].float(), model.config.problem_type).cpu().tolist()
+    order = sorted(range(len(scores)), key=lambda index: -scores[index])
     return Prediction(
-        scores={model.config.id2label[index]: probabilities[index] for index in order},
+        scores={model.config.id2label[index]: scores[index] for index in order},
+        is_probability=model.config.problem_type != "regression",
         clip=clip,
         weight_vectors={name: value[0].float().cpu().numpy() for name, value in (output.weight_vectors or {}).items()},
         unit_names=processor.feature_columns,

@@ -40,7 +40,7 @@ def plot_prediction(prediction: Prediction, path: str | os.PathLike) -> None:
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.06)
     FigureCanvasAgg(figure)
     figure.suptitle(
-        f"{os.path.basename(prediction.source) or 'clip'}: {prediction.emotion} ({100 * prediction.scores[prediction.emotion]:.0f} %)",
+        f"{os.path.basename(prediction.source) or 'clip'}: {prediction.emotion} ({prediction.said(prediction.emotion)})",
         fontsize=15,
         fontweight="bold",
     )
@@ -59,17 +59,17 @@ def relative(weights: np.ndarray) -> np.ndarray:
 
 def _draw_answer(part, prediction: Prediction) -> None:
     scores, sound = part.subplots(1, 2, width_ratios=[1, 1.6])
-    _draw_scores(scores, prediction.scores)
+    _draw_scores(scores, prediction)
     _draw_sound(sound, prediction)
 
 
-def _draw_scores(axes, scores: dict[str, float]) -> None:
-    names, values = list(scores)[::-1], list(scores.values())[::-1]
+def _draw_scores(axes, prediction: Prediction) -> None:
+    names, values = list(prediction.scores)[::-1], list(prediction.scores.values())[::-1]
     bars = axes.barh(names, values, color=[GREY] * (len(names) - 1) + [BLUE])
-    axes.bar_label(bars, [f"{100 * value:.0f} %" for value in values], padding=3)
-    axes.set_xlim(0, 1.15)
+    axes.bar_label(bars, [prediction.said(name) for name in names], padding=3)
+    axes.set_xlim((0, 1.15) if prediction.is_probability else (-3.5, 3.5))
     axes.set_xticks([])
-    axes.set_title("Probability")
+    axes.set_title("Probability" if prediction.is_probability else "Estimate")
     axes.spines[["top", "right", "bottom"]].set_visible(False)
 
 

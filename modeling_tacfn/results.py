@@ -17,11 +17,12 @@ from typing import Any
 
 from .aggregation import paired_test, summarize
 from .files import save_json_atomic
-from .scores import SCORES
+from .tasks import TASKS, EmotionTask
 
 
 __all__ = [
     "environment_record",
+    "format_score",
     "load_results",
     "make_results",
     "overview",
@@ -30,12 +31,14 @@ __all__ = [
     "results_table",
     "save_json_atomic",
     "summarize",
+    "task_of",
 ]
 
 SCHEMA_VERSION = 1
 LEARNING_CHECK = "learning check"
 RANDOM_CLIPS = "random clips"
-PROTOCOLS = ("plain", "speaker-normalised", LEARNING_CHECK, RANDOM_CLIPS)
+PUBLISHED_SPLIT = "published split"
+PROTOCOLS = ("plain", "speaker-normalised", LEARNING_CHECK, RANDOM_CLIPS, PUBLISHED_SPLIT)
 LEARNING_CHECK_NOTE = (
     "A learning check scores the very clips that the network was trained on: it shows that the network can learn from such "
     "input, and says nothing about people it has not seen."
@@ -44,7 +47,17 @@ RANDOM_CLIPS_NOTE = (
     "Random clips: the corpus does not say who speaks, so people of the test are trained on as well; such a score is not "
     "speaker-independent, and says nothing about people the network has not seen."
 )
-_NUMBERS = ("WAR", "UAR", "Macro-F1", "Validation UAR", "ms per clip")
+PUBLISHED_SPLIT_NOTE = (
+    "Published split: one division of the clips that came with the corpus, for comparison with others; no interval where the "
+    "corpus does not say who speaks, and then the same people may be on both sides."
+)
+# What must be said wherever a score of these protocols stands.
+PROTOCOL_NOTES = {
+    LEARNING_CHECK: LEARNING_CHECK_NOTE,
+    RANDOM_CLIPS: RANDOM_CLIPS_NOTE,
+    PUBLISHED_SPLIT: PUBLISHED_SPLIT_NOTE,
+}
+_NUMBERS = ("Validation UAR", "ms per clip", *(title for task in TASKS.values() for title in task.titles.values()))
 # What makes a results file large: numbers per clip and per epoch.
 _DETAILS_OF_RUNS = ("predictions", "single_modality", "history")
 _PACKAGES = (
@@ -103,6 +116,7 @@ def make_results(
     labels: Sequence[str],
     runs: Sequence[Mapping[str, Any]],
     protocol: str = "plain",
+    task: str = EmotionTask.name,
     **details: Any,
 ) -> dict[str, Any]:
     """Put together the content of `results.json`.
@@ -114,8 +128,9 @@ def make_results(
         runs (`Sequence[Mapping]`): all runs so far.
         protocol (`str`, *optional*, defaults to `"plain"`): `"plain"` (nothing of a test speaker is seen),
             `"speaker-normalised"` (features centred and scaled by a speaker's own unlabelled clips), `"learning check"`
-            (the clips of the training are scored, which says nothing about other people) or `"random clips"` (nobody knows
-            who speaks in which clip).
+            (the clips of the training are scored, which says nothing about other people), `"random clips"` (nobody knows
+            who speaks in which clip) or `"published split"` (the sides that came with the corpus).
+        task (`str`, *optional*, defaults to `"emotion"`): one of `tasks.TASKS`.
         details: what else made the numbers, such as `config`, `splits`, `num_parameters`, `environment`.
 
     Returns:
@@ -132,17 +147,19 @@ def make_results(
     _check_protocol(runs, protocol)
     single = [set(run.get("single_modality") or ()) for run in runs]
     shared = sorted(set.intersection(*single)) if single else []
-    summaries = {inputs: summarize(runs, labels, inputs) for inputs in (None, *shared)}
-    if protocol in (LEARNING_CHECK, RANDOM_CLIPS):
+    summaries = {inputs: summarize(runs, labels, inputs, task=task) for inputs in (None, *shared)}
+    is_anybody = any(item["speaker"] is None for run in runs for item in run["predictions"])
+    if protocol in (LEARNING_CHECK, RANDOM_CLIPS) or is_anybody:
         # An interval over speakers is about speakers to come, of whom nothing is known here.
         for summary in summaries.values():
-            for metric in SCORES:
+            for metric in TASKS[task].scores:
                 summary[metric]["interval_95"] = None
     return {
         "schema_version": SCHEMA_VERSION,
         "name": name,
         "corpus": corpus,
         "protocol": protocol,
+        "task": task,
         "labels": list(labels),
         **details,
         "summary": summaries.pop(None),
@@ -196,15 +213,15 @@ def overview(results: Sequence[Mapping[str, Any] | str | os.PathLike], reference
         deviation over the runs of what the validation speakers' clips got: the score by which options may be chosen.
     """
     items = [item if isinstance(item, Mapping) else load_results(item) for item in results]
-    items.sort(key=lambda item: (item["protocol"], item["summary"]["war"]["mean"]))
-    references = {(item["corpus"], item["protocol"]): item for item in items if item["name"] == reference}
+    items.sort(key=lambda item: (item["protocol"], item["summary"][next(iter(task_of(item).scores))]["mean"]))
+    references = {_protocol(item): item for item in items if item["name"] == reference}
     small = []
     for item in items:
-        other = references.get((item["corpus"], item["protocol"]))
+        other = references.get(_protocol(item))
         runs = [{key: run[key] for key in run if key not in _DETAILS_OF_RUNS} for run in item["runs"]]
         paired = {
-            metric: paired_test(item["runs"], other["runs"], len(item["labels"]), metric)
-            for metric in ("war", "uar")
+            metric: paired_test(item["runs"], other["runs"], len(item["labels"]), metric, task=task_of(item).name)
+            for metric in list(task_of(item).scores)[:2]
             if other is not None and other is not item
         }
         small.append(
@@ -216,6 +233,15 @@ def overview(results: Sequence[Mapping[str, Any] | str | os.PathLike], reference
             }
         )
     return {"schema_version": SCHEMA_VERSION, "results": small}
+
+
+def task_of(results: Mapping[str, Any]) -> type[EmotionTask]:
+    """What was asked; results from before there was a choice are about emotions."""
+    return TASKS[results.get("task", EmotionTask.name)]
+
+
+def _protocol(item: Mapping[str, Any]) -> tuple[str, str, str]:
+    return item["corpus"], item["protocol"], task_of(item).name
 
 
 def _validation_uar(runs: Sequence[Mapping[str, Any]]) -> dict[str, float | None] | None:
@@ -284,46 +310,60 @@ def _table(items: Sequence[Mapping[str, Any]], single_modality: bool) -> tuple[l
     reference = next((item["paired"]["reference"] for item in items if item.get("paired")), None)
     is_timed = any(item.get("seconds_per_clip") for item in items)
     is_validated = any(item.get("validation_uar") for item in items)
-    header = ["Method", "Inputs", "Corpus", "Protocol", "WAR", "UAR", "Macro-F1"]
+    tasks = {task_of(item) for item in items}
+    if len(tasks) != 1:
+        raise ValueError(
+            f"Expected results of one task in a table, received {', '.join(sorted(task.name for task in tasks))}."
+        )
+    (task,) = tasks
+    metric, first = next(iter(task.titles.items()))
+    header = ["Method", "Inputs", "Corpus", "Protocol", *task.titles.values()]
     header += ["Validation UAR"] * is_validated
-    header += [f"WAR − {reference}"] * (reference is not None) + ["Runs", "Parameters"] + ["ms per clip"] * is_timed
-    rows, has_check = [], False
-    has_random = any(item["protocol"] == RANDOM_CLIPS for item in items)
+    header += (
+        [f"{first} − {reference}"] * (reference is not None) + ["Runs", "Parameters"] + ["ms per clip"] * is_timed
+    )
+    rows, noted = [], [protocol for protocol in PROTOCOL_NOTES if any(item["protocol"] == protocol for item in items)]
     for item in items:
         is_check = item["protocol"] == LEARNING_CHECK
-        has_check |= is_check
         parts = [("all", item["summary"])]
         if single_modality:
             parts += (item.get("single_modality") or {}).items()
         for inputs, summary in parts:
             row = [item["name"], inputs, item["corpus"], item["protocol"]]
-            row += [_format_score(summary[metric]) for metric in SCORES]
+            row += [format_score(summary[name], task, name) for name in task.scores]
             if is_validated:
                 known = item.get("validation_uar") if inputs == "all" else None
-                row.append(_format_score(known) if known else "")
+                row.append(format_score(known) if known else "")
             if reference is not None:
-                row.append(_format_difference(item.get("paired")) if inputs == "all" else "")
+                scale = 100 if metric in task.shares else 1
+                row.append(_format_difference(item.get("paired"), metric, scale) if inputs == "all" else "")
             split = "no split" if is_check else _count(len(summary["folds"]), "fold")
             row += [f"{split}, {_count(len(summary['seeds']), 'seed')}", _format_size(item.get("num_parameters"))]
             if is_timed:
                 row.append(f"{1000 * item['seconds_per_clip']:.1f}" if inputs == "all" else "")
             rows.append(row)
-    # Of a learning check and of random clips every row says what it is, wherever it is copied to.
-    header, rows, shared = (header, rows, "") if has_check or has_random else _without_constant_columns(header, rows)
+    # Of a protocol that needs a word of caution every row names it, wherever it is copied to.
+    header, rows, shared = (header, rows, "") if noted else _without_constant_columns(header, rows)
     notes = shared + (
         "Percent: mean ± standard deviation over folds and seeds [95 % interval of the pooled score, bootstrapped over "
         "speakers]."
     )
+    beside = sorted({_always_no(item) for item in items if "always_no" in item["summary"]})
+    if beside:
+        notes += f" Answering no to everything: {'; or '.join(beside)}."
     if reference is not None:
-        notes += (
-            f" WAR − {reference}: difference on the same clips [95 % interval], p of a permutation test over speakers."
-        )
+        notes += f" {first} − {reference}: difference on the same clips [95 % interval], p of a permutation test over speakers."
     if is_validated:
         notes += " Validation UAR: of the speakers who choose the epoch, and by whom options may be chosen."
     if is_timed:
         notes += " ms per clip: median time in the network, one clip alone, all methods in one run."
-    notes += f" {RANDOM_CLIPS_NOTE}" if has_random else ""
-    return header, rows, notes + (f" {LEARNING_CHECK_NOTE}" if has_check else "")
+    return header, rows, " ".join([notes, *(PROTOCOL_NOTES[protocol] for protocol in noted)])
+
+
+def _always_no(item: Mapping[str, Any]) -> str:
+    """What answering no to everything scores on the same clips."""
+    titles = task_of(item).titles
+    return ", ".join(f"{titles[name]} {100 * value:.1f}" for name, value in item["summary"]["always_no"].items())
 
 
 def _without_constant_columns(header: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]], str]:
@@ -342,25 +382,31 @@ def _without_constant_columns(header: list[str], rows: list[list[str]]) -> tuple
     )
 
 
-def _format_difference(paired: Mapping[str, Any] | None) -> str:
+def _format_difference(paired: Mapping[str, Any] | None, metric: str, scale: float) -> str:
     if not paired:
         return "–"
-    test = paired["war"]
-    low, high = test["interval_95"]
+    test, digits = paired[metric], 1 if scale == 100 else 3
+    numbers = [f"{scale * value:+.{digits}f}" for value in (test["difference"], *test["interval_95"])]
     p_value = "p < 0.001" if test["p_value"] < 0.001 else f"p = {test['p_value']:.3f}"
-    return f"{100 * test['difference']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}], {p_value}".replace("-", "−")
+    return "{} [{}, {}], {}".format(*numbers, p_value).replace("-", "−")
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def _format_score(score: Mapping[str, Any]) -> str:
-    text = f"{100 * score['mean']:.1f}"
+def format_score(score: Mapping[str, Any], task: type[EmotionTask] = EmotionTask, metric: str = "war") -> str:
+    """A share in percent with one decimal, any other number with three; a dash for what is not defined."""
+    scale, digits = (100, 1) if metric in task.shares else (1, 3)
+
+    def said(value: float | None) -> str:
+        return "–" if value is None or value != value else f"{scale * value:.{digits}f}"
+
+    text = said(score["mean"])
     if score["sd"] is not None:
-        text += f" ± {100 * score['sd']:.1f}"
+        text += f" ± {said(score['sd'])}"
     if score["interval_95"] is not None:
-        text += " [{:.1f}, {:.1f}]".format(*(100 * bound for bound in score["interval_95"]))
+        text += " [{}, {}]".format(*map(said, score["interval_95"]))
     return text
 
 

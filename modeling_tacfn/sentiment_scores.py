@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .scores import confusion_matrix, f1_per_class, recall_per_class, war
+from .scores import f1_per_class, recall_per_class, war
 
 
 def sentiment_scores(references: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
@@ -104,17 +104,35 @@ def yes_no_scores(references: np.ndarray, predictions: np.ndarray, names: Sequen
 _TWO_CLASS_SCORES = ("accuracy", "weighted_f1", "weighted_accuracy")
 
 
+def two_class_counts(truth: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """Clips by true and given answer, no then yes, of booleans `(num_clips, num_tasks)`: `(num_tasks, 2, 2)`."""
+    said = [[(truth == is_yes) & (answers == says_yes) for says_yes in (False, True)] for is_yes in (False, True)]
+    return np.moveaxis(np.sum(said, axis=2), -1, 0)
+
+
+def two_class_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Accuracy, weighted F1 and mean recall of counts `(..., 2, 2)`, truth in rows; NaN where there is nothing to count."""
+    clips = counts.sum(-1)
+    f1 = np.nan_to_num(f1_per_class(counts))  # a class that is neither there nor given weighs nothing
+    total = clips.sum(-1)
+    weighted_f1 = np.divide((clips * f1).sum(-1), total, out=np.full(np.shape(total), np.nan), where=total > 0)
+    values = (war(counts), weighted_f1, recall_per_class(counts).mean(-1))
+    return dict(zip(_TWO_CLASS_SCORES, values, strict=True))
+
+
+def correlation_of_sums(count, true, said, true_squares, said_squares, products) -> np.ndarray:
+    """Pearson's correlation of two numbers per clip from their sums; NaN where either is constant."""
+    covariance = products / count - true * said / count**2
+    variances = [
+        squares / count - (total / count) ** 2 for squares, total in ((true_squares, true), (said_squares, said))
+    ]
+    scale = np.sqrt(np.maximum(variances[0], 0) * np.maximum(variances[1], 0))
+    return np.divide(covariance, scale, out=np.full(np.shape(scale), np.nan), where=scale > 1e-12)
+
+
 def _two_class_scores(truth: np.ndarray, answers: np.ndarray) -> dict[str, float]:
-    """Accuracy, weighted F1 and mean recall of two booleans `(num_clips,)`."""
-    confusion = confusion_matrix(truth.astype(int), answers.astype(int), 2)
-    clips = confusion.sum(-1)
-    f1 = np.nan_to_num(f1_per_class(confusion))  # a class that is neither there nor given weighs nothing
-    values = (
-        war(confusion),
-        (clips * f1).sum() / clips.sum() if clips.any() else np.nan,
-        recall_per_class(confusion).mean(),
-    )
-    return {name: float(value) for name, value in zip(_TWO_CLASS_SCORES, values, strict=True)}
+    counts = two_class_counts(truth[:, None], answers[:, None])[0]
+    return {name: float(value) for name, value in two_class_scores(counts).items()}
 
 
 def _rounded_accuracy(references: np.ndarray, predictions: np.ndarray, limit: int) -> float:

@@ -10,7 +10,8 @@ import yaml
 
 from dataset_scripts.base import CORPORA
 
-from .results import LEARNING_CHECK
+from .results import LEARNING_CHECK, PUBLISHED_SPLIT
+from .tasks import TASKS
 from .training import TrainingSettings
 
 
@@ -57,6 +58,18 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         default=False,
         help="train on all clips and score the same clips: shows that the network can learn from them, and nothing about "
         "people it has not seen",
+    )
+    data.add_argument(
+        "--published_split",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="train, choose and test on the sides that were published with the corpus, a protocol of its own: they may share speakers",
+    )
+    data.add_argument(
+        "--task",
+        choices=sorted(TASKS),
+        default="emotion",
+        help="emotion: one label of several; yes_no: several yes/no questions; sentiment: a number from -3 to 3",
     )
     data.add_argument("--modalities", nargs="+", help="keep only these inputs: audio, video, or names of features")
     data.add_argument(
@@ -122,6 +135,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
                 f"the speakers: leave out {', '.join(given)}, or --learning_check"
             )
         arguments.protocol = LEARNING_CHECK
+    if arguments.published_split:
+        if arguments.learning_check or arguments.protocol != "plain":
+            parser.error("--published_split is a protocol of its own: leave out --protocol and --learning_check")
+        arguments.protocol = PUBLISHED_SPLIT
     if arguments.mixed_precision == "bf16" and not torch.cuda.is_available():
         parser.error("bf16 3-D convolutions are 35 to 50 times slower than fp32 on a CPU; use --mixed_precision no")
     return arguments

@@ -21,8 +21,8 @@ from dataset_scripts.base import UNKNOWN_SPEAKER
 from .augmentation import Augmentation, Augmenter
 from .convert import load_video_encoder
 from .data import ClipCollator, array_of, modality_masks, modality_of
-from .plots import plot_confusion, plot_learning_curve
-from .scores import confusion_matrix, uar, war
+from .plots import plot_answers, plot_learning_curve
+from .tasks import EmotionTask
 
 
 CHECKPOINT = "checkpoint"
@@ -99,10 +99,12 @@ def epoch_seed(seed: int, epoch: int, process: int = 0) -> int:
     return (seed * 1_000_003 + epoch) * 1_009 + process
 
 
-def network_config(network: str, values: dict, labels: list[str]):
+def network_config(network: str, values: dict, labels: list[str], problem_type: str | None = None):
     """The configuration of a network; an unknown field is an error that lists the known ones."""
+    if problem_type is not None:
+        values = {**values, "problem_type": problem_type}
     config_class = type(AutoConfig.for_model(network))
-    known = {item.name for item in dataclasses.fields(config_class)}
+    known = {item.name for item in dataclasses.fields(config_class)} | {"problem_type"}
     unknown = sorted(set(values) - known)
     if unknown:
         raise ValueError(f"{config_class.__name__} has no fields {unknown}; it has {sorted(known)}.")
@@ -124,6 +126,8 @@ def train_fold(
     folder: Path,
     fold: int,
     seed: int,
+    task: EmotionTask,
+    references: list,
     init_video_encoder: str | None = None,
 ) -> dict:
     """
@@ -140,13 +144,14 @@ def train_fold(
         settings ([`TrainingSettings`]), augmentation ([`Augmentation`]): how to train.
         folder (`Path`): where the model, the pictures and the checkpoint go; a checkpoint found there is continued.
         fold (`int`), seed (`int`): name the run.
+        task ([`EmotionTask`] or another of `tasks`), references (`list`): what is asked, and the true answer for every clip.
         init_video_encoder (`str`, *optional*): published weights (3-D ResNeXt, EfficientFace) that the video encoder starts from.
 
     Returns:
         `dict`: the record of the run, as `results.json` holds it.
     """
     set_seed(seed)
-    columns = (corpus["label"][:], corpus["speaker_id"][:], corpus["intensity"][:])
+    columns = (references, corpus["speaker_id"][:], corpus["intensity"][:])
     rows = [
         {"index": index, "clip": clip, "label": label, "speaker": speaker, "intensity": intensity}
         for index, (clip, label, speaker, intensity) in enumerate(zip(clips, *columns, strict=True))
@@ -200,16 +205,17 @@ def train_fold(
         judged = average.module if average else model
         entry = {"epoch": epoch, "train_loss": loss}
         if samples["validation"]:
-            _, probabilities, truth = predict(accelerator, judged, loaders["validation"], config.num_labels)
-            entry |= validation_scores(probabilities, truth, settings.label_smoothing)
+            _, answers, truth = predict(accelerator, judged, loaders["validation"], task)
+            entry |= task.validation(truth, answers, settings.label_smoothing)
         entry |= {"learning_rate": schedule.get_last_lr()[0], "seconds": time.perf_counter() - started}
         # Without validation speakers the number of epochs was chosen before, and the last one counts.
-        if not samples["validation"] or all(judgement(entry) > judgement(item) for item in state.history):
+        if not samples["validation"] or all(task.judgement(entry) > task.judgement(item) for item in state.history):
             state.best_epoch = epoch
             weights = accelerator.unwrap_model(judged).state_dict()
             state.best_weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
         state.history.append(entry)
-        bar.set_postfix({name: f"{entry[name]:.3f}" for name in ("train_loss", "validation_uar") if name in entry})
+        shown = ("train_loss", "validation_uar" if "validation_uar" in entry else "validation_loss")
+        bar.set_postfix({name: f"{entry[name]:.3f}" for name in shown if name in entry})
         accelerator.log({f"fold_{fold}_seed_{seed}/{key}": value for key, value in entry.items()}, step=epoch)
         save_checkpoint(accelerator, folder)
 
@@ -221,16 +227,20 @@ def train_fold(
         "num_parameters": network.num_parameters(),
         "best_epoch": state.best_epoch,
         "history": [item | {"best": item["epoch"] == state.best_epoch} for item in state.history],
-        "splits": {side: sorted({rows[index]["speaker"] for index in indices}) for side, indices in splits.items()},
+        "splits": {side: _known_speakers(rows[index] for index in indices) for side, indices in splits.items()},
         "clips": {side: len(indices) for side, indices in splits.items()},
     }
     test_clips = [sample["clip"] for sample in samples["test"]]
-    run |= score_test_speakers(accelerator, network, loaders["test"], test_clips, corpus)
+    run |= score_test_speakers(accelerator, network, loaders["test"], test_clips, corpus, task)
     if accelerator.is_main_process:
-        save_run(network, processor, run, corpus.features["label"].names, folder)
+        save_run(network, processor, run, task, folder)
     accelerator.wait_for_everyone()
     accelerator.free_memory()
     return run
+
+
+def _known_speakers(rows) -> list[str]:
+    return sorted({row["speaker"] for row in rows if row["speaker"] is not None})
 
 
 def fit_standardization(model, statistics: dict, is_speaker_normalized: bool) -> None:
@@ -301,27 +311,27 @@ def train_epoch(accelerator, model, loader, optimizer, schedule, average, settin
 
 @torch.no_grad()
 def predict(
-    accelerator, model, loader, num_labels: int, only: str | None = None
+    accelerator, model, loader, task: EmotionTask, only: str | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
-    Probabilities of every clip of a loader, whatever the number of processes.
+    The answer about every clip of a loader, whatever the number of processes.
 
-    Returns the row numbers `(num_clips,)`, probabilities `(num_clips, num_labels)` and labels `(num_clips,)`; `only` names
-    the one modality that the network is given.
+    Returns the row numbers `(num_clips,)`, answers `(num_clips, num_labels)` and references, `(num_clips,)` or of the shape
+    of the answers; `only` names the one modality that the network is given.
     """
     model.eval()
     parts = []
     for batch in loader:
         targets, index = batch.pop("labels"), batch.pop("index")
         inputs = batch if only is None else keep_modality(batch, only)
-        probabilities = torch.full((len(targets), num_labels), 1 / num_labels, device=targets.device)
+        answers = torch.full((len(targets), len(task.labels)), task.unknown, device=targets.device)
         if inputs:
-            # A clip with nothing to judge it by is as likely to be anything, whatever its batch holds.
+            # Of a clip with nothing to judge it by nothing is known, whatever its batch holds.
             known = something_given(inputs)
-            probabilities[known] = model(**inputs).logits.float().softmax(1)[known]
-        parts.append([part.cpu() for part in accelerator.gather_for_metrics((index, probabilities, targets))])
-    index, probabilities, labels = (torch.cat(column).numpy() for column in zip(*parts, strict=True))
-    return index, probabilities, labels
+            answers[known] = task.answers(model(**inputs).logits.float())[known]
+        parts.append([part.cpu() for part in accelerator.gather_for_metrics((index, answers, targets))])
+    index, answers, references = (torch.cat(column).numpy() for column in zip(*parts, strict=True))
+    return index, answers, references
 
 
 def keep_modality(batch: dict, name: str) -> dict:
@@ -343,49 +353,24 @@ def modalities_of(clips: list[dict]) -> list[str]:
     return sorted(names, key=lambda name: (name not in ("audio", "video"), name))
 
 
-def validation_scores(probabilities, labels, smoothing: float) -> dict[str, float]:
-    """What the history keeps of the validation speakers after one epoch."""
-    classes = probabilities.shape[1]
-    confusion = confusion_matrix(labels, probabilities.argmax(1), classes)
-    logs = np.log(np.clip(probabilities, 1e-8, None))
-    picked = logs[np.arange(len(labels)), labels]
-    validation_loss = -((1 - smoothing) * picked + smoothing * logs.mean(1)).mean()
-    return {
-        "validation_loss": float(validation_loss),
-        "validation_war": float(war(confusion)),
-        "validation_uar": float(uar(confusion)),
-    }
-
-
-def judgement(entry: dict) -> tuple[float, float]:
-    """What makes an epoch better than another: its UAR; of equal ones, as a few speakers often give, the lower loss."""
-    return entry["validation_uar"], -round(entry["validation_loss"], 4)
-
-
-def score_test_speakers(accelerator, network, loader, clips: list[dict], corpus) -> dict:
+def score_test_speakers(accelerator, network, loader, clips: list[dict], corpus, task: EmotionTask) -> dict:
     """The test speakers' clips, scored once with everything given and once per single modality."""
-    labels = network.config.num_labels
-    record = {"predictions": prediction_rows(*predict(accelerator, network, loader, labels), corpus)}
+    record = {"predictions": prediction_rows(*predict(accelerator, network, loader, task), corpus, task)}
     names = modalities_of(clips)
     if len(names) > 1:
         record["single_modality"] = {
-            f"{name} only": prediction_rows(*predict(accelerator, network, loader, labels, name), corpus)
+            f"{name} only": prediction_rows(*predict(accelerator, network, loader, task, name), corpus, task)
             for name in names
         }
     return record
 
 
-def prediction_rows(index, probabilities, labels, corpus) -> list[dict]:
+def prediction_rows(index, answers, references, corpus, task: EmotionTask) -> list[dict]:
     """What `results.json` keeps of each test clip."""
     clip_ids, speakers = corpus["clip_id"][:], corpus["speaker_id"][:]
     return [
-        {
-            "clip_id": clip_ids[row],
-            "speaker": speakers[row],
-            "label": int(label),
-            "probabilities": [round(float(value), 5) for value in probability],
-        }
-        for row, probability, label in zip(index, probabilities, labels, strict=True)
+        {"clip_id": clip_ids[row], "speaker": speakers[row]} | task.row(reference, answer)
+        for row, answer, reference in zip(index, answers, references, strict=True)
     ]
 
 
@@ -427,7 +412,7 @@ def scored_clips(run: dict) -> str:
     return "Speakers never seen in training"
 
 
-def save_run(network, processor, run: dict, labels: list[str], folder: Path) -> None:
+def save_run(network, processor, run: dict, task: EmotionTask, folder: Path) -> None:
     """Model, processor and pictures; nothing of it takes its place before all of it is written."""
     temporary = folder / ".model.part"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -436,10 +421,10 @@ def save_run(network, processor, run: dict, labels: list[str], folder: Path) -> 
         network.save_pretrained(temporary)
         processor.save_pretrained(temporary)
         plot_learning_curve(run["history"], temporary / "learning_curve.png")
-        truth = np.array([row["label"] for row in run["predictions"]])
-        predicted = np.array([row["probabilities"] for row in run["predictions"]]).argmax(1)
-        matrix = confusion_matrix(truth, predicted, len(labels))
-        plot_confusion(matrix, labels, temporary / "confusion_matrix.png", title=scored_clips(run))
+        references, answers = (
+            np.array([row[key] for row in run["predictions"]]) for key in (task.reference_key, task.answer_key)
+        )
+        plot_answers(task, references, answers, temporary, title=scored_clips(run))
         for path in sorted(temporary.iterdir()):
             path.replace(folder / path.name)
     except SAVING_ERRORS as error:

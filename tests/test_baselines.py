@@ -394,6 +394,7 @@ def test_own_classifiers_beside_a_joint_one():
             for method in ("mcbp", "mmtm", "msaf", "mult")
         ),
         ({"fusion": "multiplicative", "problem_type": "multi_label_classification"}, "one label of several"),
+        ({"fusion": "averaging", "problem_type": "regression"}, "puts probabilities together"),
         ({"fusion": "mult", "num_hidden_layers": 0}, "at least 1"),
         ({"fusion": "mmtm", "video_widths": [128], "video_depths": [1]}, "two entries"),
         ({"fusion": "msaf", "audio_channels": [32, 48, 64], "video_widths": [128, 256, 416, 1024]}, "blocks of 24"),

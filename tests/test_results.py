@@ -241,7 +241,8 @@ def test_the_environment_survives_json(tmp_path):
 
 def test_protocols_have_names():
     with pytest.raises(
-        ValueError, match="'plain', 'speaker-normalised', 'learning check', 'random clips', received 'best'"
+        ValueError,
+        match="'plain', 'speaker-normalised', 'learning check', 'random clips', 'published split', received 'best'",
     ):
         make_results("TACFN", "synthetic", LABELS, make_runs(), protocol="best")
 

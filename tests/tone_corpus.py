@@ -62,6 +62,23 @@ class BareTones(Tones):
         return scan
 
 
+class AskedTones(Tones):
+    """The same sounds with a sentiment and two yes/no answers, on published sides, and nobody knows whose they are."""
+
+    NAME = "asked_tones"
+    TARGETS = ["sentiment", "calm", "angry"]
+    YES_NO_TARGETS = ["calm", "angry"]
+
+    def scan(self, config):
+        scan = super().scan(config)
+        for row in scan.rows:
+            is_angry = row["label"] == "angry"
+            row["targets"] = [-2.0 if is_angry else 1.0, float(not is_angry), float(is_angry)]
+            row["split"] = {"s0": "test", "s1": "validation"}.get(row["speaker_id"], "train")
+            row |= {"speaker_id": None, "fold": None}
+        return scan
+
+
 def write_tones(folder: Path) -> Path:
     folder.mkdir(parents=True)
     for speaker in range(SPEAKERS):
