@@ -5,20 +5,12 @@ import pickle
 import sys
 import warnings
 
-import datasets
 import numpy as np
 import pytest
 
 from dataset_scripts import corpus_folds, load_corpus, published_split_indices
 from dataset_scripts.cmu_mosei import EMOTIONS, SENTIMENTS, read_split, sentiment_class
 from dataset_scripts.csd_files import ComputationalSequence, CsdError, mean_of_words, overlapping
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    datasets.disable_progress_bars()
-    yield
-    datasets.enable_progress_bars()
 
 
 def side(ids, sentiments, seed=0):

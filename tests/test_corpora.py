@@ -5,20 +5,12 @@ import shutil
 import warnings
 from collections import Counter
 
-import datasets
 import pytest
 
 from dataset_scripts import CORPORA, corpus_features, corpus_folds, load_corpus
 from dataset_scripts.base import CorpusScan, EmotionCorpusBuilder, walk
 from dataset_scripts.ravdess import EMOTIONS, parse_ravdess_name
 from dataset_scripts.ravdess_au import ACTION_UNIT_COLUMNS, RavdessAu
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    datasets.disable_progress_bars()
-    yield
-    datasets.enable_progress_bars()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import shutil
 import warnings
 from collections import Counter
 
-import datasets
 import pytest
 
 from dataset_scripts import load_corpus, split_indices
@@ -19,13 +18,6 @@ from dataset_scripts.crema_d import (
     parse_crema_d_name,
     read_votes,
 )
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    datasets.disable_progress_bars()
-    yield
-    datasets.enable_progress_bars()
 
 
 # As the corpus lays them out: R's row names in an unnamed first column, text in quotes. The people are made up.

@@ -16,13 +16,6 @@ SONG = bytes(range(256)) * 4000  # 1,024,000 bytes
 SPEECH = SONG[::-1]
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    datasets.disable_progress_bars()
-    yield
-    datasets.enable_progress_bars()
-
-
 @pytest.fixture
 def server():
     server = ZenodoServer({"Audio_Song_Actors_01-24.zip": SONG, "speech.zip": SPEECH})

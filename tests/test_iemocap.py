@@ -1,6 +1,5 @@
 """IEMOCAP from a tree laid out as the licensed release is."""
 
-import datasets
 import numpy as np
 import pytest
 from media_samples import draw_face, tone, write_mp4, write_sound
@@ -45,13 +44,6 @@ class Release:
 
     def load(self, **options):
         return load_corpus("iemocap", self.folder, cache_dir=self.folder.parent / "cache", **options)
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    datasets.disable_progress_bars()
-    yield
-    datasets.enable_progress_bars()
 
 
 @pytest.fixture

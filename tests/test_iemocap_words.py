@@ -3,7 +3,6 @@
 import pickle
 import warnings
 
-import datasets
 import numpy as np
 import pytest
 
@@ -11,13 +10,6 @@ from dataset_scripts import corpus_builder, load_corpus, published_split_indices
 from dataset_scripts import iemocap_words as iemocap_words_module
 from dataset_scripts.iemocap_words import EMOTIONS
 from dataset_scripts.word_features import without_padding
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    datasets.disable_progress_bars()
-    yield
-    datasets.enable_progress_bars()
 
 
 def one_hot(answers):

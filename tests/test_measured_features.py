@@ -53,13 +53,6 @@ file,start,end,F0semitone_amean
 """
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    datasets.disable_progress_bars()
-    yield
-    datasets.enable_progress_bars()
-
-
 @pytest.fixture
 def corpus(tmp_path):
     """Three clips of two people, a function that writes what was measured of them, and one that loads them."""

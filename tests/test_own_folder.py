@@ -16,13 +16,6 @@ from modeling_tacfn.results import results_table
 from modeling_tacfn.training import scored_clips
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    datasets.disable_progress_bars()
-    yield
-    datasets.enable_progress_bars()
-
-
 @pytest.fixture
 def own(tmp_path):
     """A function that makes files of one byte, one that writes a table, and one that loads the folder."""

@@ -18,13 +18,6 @@ from dataset_scripts.ravdess import FOLDS, parse_ravdess_name
 from dataset_scripts.ravdess_published import ACTORS, SINGERS, published_archives, published_takes
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    datasets.disable_progress_bars()
-    yield
-    datasets.enable_progress_bars()
-
-
 class Corpus:
     """A folder of the official layout, with files of one byte, and the way to load it."""
 

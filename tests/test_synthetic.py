@@ -37,13 +37,6 @@ from dataset_scripts.synthetic_voices import PROSODIES, SAMPLING_RATE, make_voic
 NUM_SPEAKERS, NUM_CLIPS = 2, 8
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    datasets.disable_progress_bars()
-    yield
-    datasets.enable_progress_bars()
-
-
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     return make_synthetic_corpus(tmp_path_factory.mktemp("corpus") / "synthetic", NUM_SPEAKERS, NUM_CLIPS, num_proc=2)
