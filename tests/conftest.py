@@ -11,7 +11,13 @@ ROOT = Path(__file__).resolve().parents[1]
 # The tests import their own helper modules and train.py, which are not installed.
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_progress_bars():
+    import datasets
+
+    datasets.disable_progress_bars()
 
 
 @pytest.fixture(scope="session")

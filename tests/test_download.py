@@ -197,8 +197,11 @@ def test_no_space_is_said_before_anything_is_fetched(server, tmp_path, monkeypat
 
 def test_the_progress_bar_counts_bytes(server, tmp_path, capsys):
     datasets.enable_progress_bars()
-    server.troubles["speech.zip"] = [("cut", 300_000), "no range"]
-    fetch(server, tmp_path)
+    try:
+        server.troubles["speech.zip"] = [("cut", 300_000), "no range"]
+        fetch(server, tmp_path)
+    finally:
+        datasets.disable_progress_bars()
     shown = capsys.readouterr().err
     assert "speech.zip: 100%" in shown
     assert "1.02M/1.02M" in shown
