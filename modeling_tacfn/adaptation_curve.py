@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
-from transformers import AutoModel
 
 from .adaptation import speaker_prior
 from .aggregation import summarize
 from .data import modality_of, scaled
 from .feature_arrays import speaker_estimate
-from .rescoring import format_cell, judge, rescored, run_folders
+from .rescoring import format_cell, judge, load_network, rescored, run_folders
 
 
 COUNTS = (0, 1, 2, 5, 10, 20, 60)
@@ -43,7 +42,7 @@ def adaptation_scores(results: Mapping, folder: Path, inputs: tuple, counts: Seq
     folders = run_folders(folder, results["runs"])
     bar = tqdm(results["runs"], desc=f"{results['name']} getting used to speakers", unit="network")
     for path, run in zip(folders, bar, strict=True):
-        network = AutoModel.from_pretrained(path).eval()
+        network = load_network(path)
         training = np.flatnonzero(np.isin(speakers, run["splits"]["train"]))
         prior = speaker_prior([clips[row] for row in training], speakers[training])
         tested = [rows[item["clip_id"]] for item in run["predictions"]]

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import torch
 from tqdm.auto import tqdm
-from transformers import AutoModel
 
 from .adaptation_curve import adaptation_scores, adaptation_table
 from .comparison_plots import plot_adaptation, plot_comparison, plot_missing
@@ -23,7 +22,7 @@ from .data import ClipCollator
 from .experiment import ARGUMENTS, RUN_RESULTS, load_inputs, make_splits
 from .files import atomic_path
 from .missing import SOUND, missing_scores, missing_table
-from .rescoring import run_folders
+from .rescoring import load_network, run_folders
 from .results import load_results, overview, results_latex, results_table, save_json_atomic
 from .tasks import EmotionTask
 from .train_options import parse_arguments
@@ -225,7 +224,7 @@ def _last_line(log: Path) -> str:
 def seconds_per_clip(folder: Path, inputs: tuple) -> float:
     """Median time of one clip through a trained network, alone, after its inputs are ready; in s."""
     _, clips, processor = inputs
-    model = AutoModel.from_pretrained(folder).eval()
+    model = load_network(folder)
     sample = {"index": 0, "clip": clips[0], "label": 0}
     batch = ClipCollator(model.config.num_labels, processor.image_processor)([sample])
     given = {name: value for name, value in batch.items() if name not in ("index", "labels")}

@@ -10,13 +10,14 @@ load; `results.json` beside it holds every number with its uncertainty and what 
 import argparse
 import copy
 import dataclasses
+import json
 import logging
+import os
 import shutil
 import sys
 from pathlib import Path
 
 import torch
-import yaml
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs
 from transformers import AutoModel
@@ -184,8 +185,7 @@ def check_resumable(folder: Path, settings: dict) -> None:
     path = folder / ARGUMENTS
     if not path.exists():
         return
-    before = yaml.safe_load(path.read_text(encoding="utf-8"))
-    now = yaml.safe_load(yaml.safe_dump(settings))
+    before, now = json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(settings, default=os.fspath))
     # What was no option yet when the run was started had the value that it has now if nobody gives another.
     before = run_settings(parse_arguments([])) | before
     changed = [key for key in now if before.get(key) != now[key]]

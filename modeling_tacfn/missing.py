@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
-from transformers import AutoModel
 
 from .aggregation import summarize
 from .data import load_clips, modality_of, normalize_by_speaker, prepare_clips
 from .degradation import lose_frames
 from .prepared_clip import PreparedClip
-from .rescoring import format_cell, judge, rescored, run_folders
+from .rescoring import format_cell, judge, load_network, rescored, run_folders
 
 
 SOUND = ("audio", "prosody")
@@ -117,7 +116,7 @@ def missing_scores(results: Mapping, folder: Path, inputs: tuple, arguments: arg
             given = normalize_by_speaker(given, speakers)
         runs = []
         for path, run in zip(run_folders(folder, results["runs"]), results["runs"], strict=True):
-            network = AutoModel.from_pretrained(path).eval()
+            network = load_network(path)
             tested = [given[rows[item["clip_id"]]] for item in run["predictions"]]
             answers = judge(network, tested, processor.image_processor)
             runs.append(rescored(run, answers))
@@ -136,7 +135,9 @@ def missing_scores(results: Mapping, folder: Path, inputs: tuple, arguments: arg
 
 def missing_table(results: Sequence[Mapping]) -> str:
     """Markdown table of the WAR of every result under every condition, in percent with its interval."""
-    names = list(dict.fromkeys(score["condition"] for item in results for score in item["missing"]))
+    # A method of one modality lacks some conditions: the order is that of one that has them all.
+    by_length = sorted(results, key=lambda item: -len(item["missing"]))
+    names = list(dict.fromkeys(score["condition"] for item in by_length for score in item["missing"]))
     lines = [["Method", "Protocol", *names], ["---", "---", *["---:"] * len(names)]]
     for item in results:
         scores = {score["condition"]: score["war"] for score in item["missing"]}

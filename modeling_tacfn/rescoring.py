@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import AutoModel
+from transformers.utils.logging import disable_progress_bar
 
 from .data import ClipCollator
 
@@ -16,6 +18,12 @@ BATCH_SIZE = 64
 def run_folders(folder: Path, runs: Sequence[Mapping]) -> list[Path]:
     """Where the networks of the runs of a job are: a single one has no folder of its own."""
     return [folder / f"fold_{run['fold']}_seed_{run['seed']}" for run in runs] if len(runs) > 1 else [folder]
+
+
+def load_network(folder: Path):
+    """A trained network, ready to answer; without the bar of its weights, one of many."""
+    disable_progress_bar()
+    return AutoModel.from_pretrained(folder).eval()
 
 
 @torch.inference_mode()

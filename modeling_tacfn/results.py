@@ -340,7 +340,8 @@ def _table(items: Sequence[Mapping[str, Any]], single_modality: bool) -> tuple[l
             split = "no split" if is_check else _count(len(summary["folds"]), "fold")
             row += [f"{split}, {_count(len(summary['seeds']), 'seed')}", _format_size(item.get("num_parameters"))]
             if is_timed:
-                row.append(f"{1000 * item['seconds_per_clip']:.1f}" if inputs == "all" else "")
+                seconds = item.get("seconds_per_clip") if inputs == "all" else None
+                row.append(f"{1000 * seconds:.1f}" if seconds else "")
             rows.append(row)
     # Of a protocol that needs a word of caution every row names it, wherever it is copied to.
     header, rows, shared = (header, rows, "") if noted else _without_constant_columns(header, rows)

@@ -114,7 +114,8 @@ def test_a_method_without_a_condition_leaves_its_cell_empty(tmp_path):
         {"name": "tacfn", "protocol": "plain", "missing": fused},
         {"name": "audio_only", "protocol": "plain", "missing": [score("both"), score("noise", 5.0)]},
     ]
-    lines = missing_table(results).splitlines()
+    lines = missing_table(results[::-1]).splitlines()
+    assert lines[0].index("face only") < lines[0].index("noise 5 dB")
     assert lines[0].count("|") == 8
     assert "| audio_only | plain | 50.0 [40.0, 60.0] | – | – | 50.0 [40.0, 60.0] | – |" in lines
     plot_missing(results, tmp_path / "missing.png")

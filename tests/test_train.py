@@ -208,9 +208,23 @@ def test_killed_at_a_bad_moment_nothing_is_lost(command, tmp_path, monkeypatch, 
 
 
 def test_resuming_a_finished_run_trains_nothing(command, tmp_path, monkeypatch):
-    first = experiment.main(command())
+    # A number that JSON and YAML write in ways that the other reads as text.
+    small = {"audio_processor": AUDIO_PROCESSOR | {"minimum_power": 1e-6}}
+    first = experiment.main(command(**small))
     monkeypatch.setattr(training_module, "train_epoch", None)
-    assert experiment.main(command("--resume"))["summary"] == first["summary"]
+    assert experiment.main(command("--resume", **small))["summary"] == first["summary"]
+
+
+def test_a_run_from_before_an_option_existed_goes_on(command, tmp_path, monkeypatch):
+    experiment.main(command())
+    (path,) = tmp_path.rglob("training_arguments.json")
+    stored = json.loads(path.read_text())
+    del stored["task"]
+    path.write_text(json.dumps(stored))
+    monkeypatch.setattr(training_module, "train_epoch", None)
+    experiment.main(command("--resume"))
+    with pytest.raises(SystemExit, match="task: 'emotion' → 'sentiment'"):
+        experiment.main(command("--resume", "--task", "sentiment"))
 
 
 def test_resuming_with_other_options_is_refused(command):
