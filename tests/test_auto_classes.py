@@ -97,7 +97,12 @@ def contents(folder: Path) -> set[str]:
     return WEIGHTS_AND_SETTINGS | SHARED | OWN[network]
 
 
-@pytest.fixture(params=["audio_video", "features", pytest.param("cfn_sr_released", marks=pytest.mark.slow), "avt_ca"])
+@pytest.fixture(
+    params=[
+        "audio_video",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("features", "cfn_sr_released", "avt_ca")),
+    ]
+)
 def saved(request, tmp_path):
     """A folder with a model and its processor, and beside it a clip, inputs and what the network says of them."""
     folder, name = tmp_path / "model", request.param

@@ -86,6 +86,7 @@ def test_the_published_archives():
     assert len(names["Video_Song_Actor_01.zip"][1]) == 44
 
 
+@pytest.mark.slow
 def test_the_whole_official_tree(corpus):
     for channel in ("speech", "song"):
         for take in published_takes(channel):

@@ -160,6 +160,7 @@ if importlib.util.find_spec("torchaudio"):
 """
 
 
+@pytest.mark.slow
 def test_package_before_transformers(tmp_path):
     run("import modeling_tacfn\n" + USES, tmp_path, ROOT)
 

@@ -288,6 +288,7 @@ def test_a_wrong_corpus_folder_is_named(command, tmp_path):
         experiment.main(command(data_dir=str(tmp_path / "empty")))
 
 
+@pytest.mark.slow
 def test_all_folds_and_two_seeds_test_every_speaker_once_per_seed(command, tmp_path):
     results = experiment.main(command("--all_folds", "--seeds", 0, 1, epochs=1))
     assert len(results["runs"]) == 8
