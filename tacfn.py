@@ -123,9 +123,7 @@ def _add_compare(commands) -> None:
         epilog=COMPARE_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    compare.add_argument("--dataset", help="corpus; configs/DATASET.yaml says how to train on it, if it is there")
-    compare.add_argument("--config", help="another YAML file of train.py: what all methods share")
-    compare.add_argument("--data_dir", help="folder of the corpus")
+    _add_training_options(compare)
     compare.add_argument("--methods", nargs="+", help="names of fusion methods and ablations; all methods by default")
     compare.add_argument("--protocols", nargs="+", default=["plain"], choices=PROTOCOLS, help="plain by default")
     compare.add_argument("--folds", type=int, nargs="+", help="folds that are tested; all by default")
@@ -136,7 +134,14 @@ def _add_compare(commands) -> None:
     compare.add_argument(
         "--adaptation", action="store_true", help="also score with few clips of a speaker known (speaker-normalised)"
     )
-    compare.add_argument("options", nargs="*", metavar="-- OPTION", help="more options of train.py, after two dashes")
+
+
+def _add_training_options(parser: argparse.ArgumentParser) -> None:
+    """What `cli.shared_options` makes options of train.py of."""
+    parser.add_argument("--dataset", help="corpus; configs/DATASET.yaml says how it is used, if it is there")
+    parser.add_argument("--config", help="another YAML file of train.py")
+    parser.add_argument("--data_dir", help="folder of the corpus")
+    parser.add_argument("options", nargs="*", metavar="-- OPTION", help="more options of train.py, after two dashes")
 
 
 def _add_prepare(commands) -> None:
@@ -146,13 +151,10 @@ def _add_prepare(commands) -> None:
         epilog=PREPARE_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    prepare.add_argument("--dataset", help="corpus; configs/DATASET.yaml says how to prepare it, if it is there")
-    prepare.add_argument("--config", help="another YAML file of train.py")
-    prepare.add_argument("--data_dir", help="folder of the corpus")
+    _add_training_options(prepare)
     prepare.add_argument("--num_proc", type=positive, default=2, help="processes, 2 by default")
     prepare.add_argument("--output", metavar="FOLDER", help="write the prepared corpus as Parquet shards")
     prepare.add_argument("--json", action="store_true", help="print JSON and nothing else")
-    prepare.add_argument("options", nargs="*", metavar="-- OPTION", help="more options of train.py, after two dashes")
 
 
 def _add_folds(commands) -> None:

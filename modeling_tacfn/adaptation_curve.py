@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
+from transformers import AutoProcessor
 
-from .adaptation import speaker_prior
 from .aggregation import summarize
 from .data import modality_of, scaled
 from .feature_arrays import speaker_estimate
 from .rescoring import format_cell, judge, load_network, rescored, run_folders
+from .results import markdown_table
 
 
 COUNTS = (0, 1, 2, 5, 10, 20, 60)
@@ -43,8 +44,7 @@ def adaptation_scores(results: Mapping, folder: Path, inputs: tuple, counts: Seq
     bar = tqdm(results["runs"], desc=f"{results['name']} getting used to speakers", unit="network")
     for path, run in zip(folders, bar, strict=True):
         network = load_network(path)
-        training = np.flatnonzero(np.isin(speakers, run["splits"]["train"]))
-        prior = speaker_prior([clips[row] for row in training], speakers[training])
+        prior = AutoProcessor.from_pretrained(path).speaker_prior
         tested = [rows[item["clip_id"]] for item in run["predictions"]]
         draw = np.random.default_rng(run["seed"])
         for count in counts:
@@ -84,10 +84,8 @@ def adaptation_table(results: Sequence[Mapping]) -> str:
     counts = [str(point["clips"]) for point in results[0]["adaptation"]]
     lines = [["Method", *counts], ["---", *["---:"] * len(counts)]]
     lines += [[item["name"], *(format_cell(point["war"]) for point in item["adaptation"])] for item in results]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return (
-        f"{table}\n\nWAR in percent by unlabelled clips of the speaker [95 % interval, bootstrapped over speakers].\n"
-    )
+    reading = "WAR in percent by unlabelled clips of the speaker [95 % interval, bootstrapped over speakers]."
+    return f"{markdown_table(lines)}\n\n{reading}\n"
 
 
 __all__ = ["adaptation_scores", "adaptation_table"]

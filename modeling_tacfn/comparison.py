@@ -18,11 +18,10 @@ from tqdm.auto import tqdm
 
 from .adaptation_curve import adaptation_scores, adaptation_table
 from .comparison_plots import plot_adaptation, plot_comparison, plot_missing
-from .data import ClipCollator
 from .experiment import ARGUMENTS, RUN_RESULTS, load_inputs, make_splits
 from .files import atomic_path
 from .missing import SOUND, missing_scores, missing_table
-from .rescoring import load_network, run_folders
+from .rescoring import inputs_of, load_network, run_folders
 from .results import load_results, overview, results_latex, results_table, save_json_atomic
 from .tasks import EmotionTask
 from .train_options import parse_arguments
@@ -225,9 +224,7 @@ def seconds_per_clip(folder: Path, inputs: tuple) -> float:
     """Median time of one clip through a trained network, alone, after its inputs are ready; in s."""
     _, clips, processor = inputs
     model = load_network(folder)
-    sample = {"index": 0, "clip": clips[0], "label": 0}
-    batch = ClipCollator(model.config.num_labels, processor.image_processor)([sample])
-    given = {name: value for name, value in batch.items() if name not in ("index", "labels")}
+    given = inputs_of(clips[:1], model, processor.image_processor)
     times = []
     for _ in range(TIMED_CALLS + 1):
         started = time.perf_counter()
@@ -255,10 +252,6 @@ def write_comparison(
         if not (job.folder / RUN_RESULTS).exists():
             continue
         results, arguments = load_results(job.folder / RUN_RESULTS), parse_arguments(job.options)
-        if (with_missing or with_adaptation) and arguments.task != EmotionTask.name:
-            raise ValueError(
-                f"Expected the task emotion to score with less, received {arguments.task}; leave the option out."
-            )
         inputs = load_inputs(arguments)
         more = {"seconds_per_clip": seconds_per_clip(run_folders(job.folder, results["runs"])[0], inputs)}
         if with_missing:
@@ -317,6 +310,10 @@ def compare(
     jobs = plan(methods, protocols or ["plain"], folds, seeds, shared, output)
     # Prepared once here, not by every job at its start; and a mistake in the options is said before anything is trained.
     arguments = parse_arguments(jobs[0].options)
+    if (with_missing or with_adaptation) and arguments.task != EmotionTask.name:
+        raise ValueError(
+            f"Expected the task emotion to score with less, received {arguments.task}; leave the option out."
+        )
     corpus, _, _ = load_inputs(arguments)
     num_folds = len(folds) if folds else len(make_splits(corpus, arguments)) // len(seeds)
     failed = run_jobs(jobs, num_jobs, num_folds * len(seeds))

@@ -13,6 +13,7 @@ from dataset_scripts.folds import corpus_folds, speaker_folds, split_indices
 
 from .files import save_json_atomic
 from .plots import COLOURS, save_figure
+from .results import markdown_table
 
 
 FORMAT = "tacfn-folds"
@@ -89,7 +90,7 @@ def folds_table(described: Sequence[Mapping]) -> str:
     totals = [str(sum(item["labels"][name] for item in described)) for name in names]
     speakers = str(sum(len(item["speakers"]) for item in described))
     lines.append(["all", speakers, "", str(sum(item["clips"] for item in described)), *totals])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    return markdown_table(lines) + "\n"
 
 
 def plot_folds(described: Sequence[Mapping], path: str | os.PathLike, title: str | None = None) -> None:

@@ -16,6 +16,7 @@ from .data import load_clips, modality_of, normalize_by_speaker, prepare_clips
 from .degradation import lose_frames
 from .prepared_clip import PreparedClip
 from .rescoring import format_cell, judge, load_network, rescored, run_folders
+from .results import markdown_table
 
 
 SOUND = ("audio", "prosody")
@@ -142,8 +143,7 @@ def missing_table(results: Sequence[Mapping]) -> str:
     for item in results:
         scores = {score["condition"]: score["war"] for score in item["missing"]}
         lines.append([item["name"], item["protocol"], *(format_cell(scores.get(name)) for name in names)])
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{table}\n\nWAR in percent over all folds and seeds [95 % interval, bootstrapped over speakers].\n"
+    return f"{markdown_table(lines)}\n\nWAR in percent over all folds and seeds [95 % interval, bootstrapped over speakers].\n"
 
 
 __all__ = ["Condition", "conditions_of", "missing_scores", "missing_table"]

@@ -30,14 +30,19 @@ def load_network(folder: Path):
 def judge(model, clips: list[dict], image_processor) -> np.ndarray:
     """Probabilities `(clips, num_labels)` of prepared clips; a clip with nothing in it is as likely to be anything."""
     probabilities = np.full((len(clips), model.config.num_labels), 1 / model.config.num_labels)
-    collator = ClipCollator(model.config.num_labels, image_processor)
     known = [row for row, clip in enumerate(clips) if clip]
     for start in range(0, len(known), BATCH_SIZE):
         rows = known[start : start + BATCH_SIZE]
-        batch = collator([{"index": row, "label": 0, "clip": clips[row]} for row in rows])
-        inputs = {name: value for name, value in batch.items() if name not in ("index", "labels")}
+        inputs = inputs_of([clips[row] for row in rows], model, image_processor)
         probabilities[rows] = model(**inputs).logits.float().softmax(1).numpy()
     return probabilities
+
+
+def inputs_of(clips: list[Mapping], model, image_processor) -> dict:
+    """What a network is given of prepared clips."""
+    collator = ClipCollator(model.config.num_labels, image_processor)
+    batch = collator([{"index": index, "label": 0, "clip": clip} for index, clip in enumerate(clips)])
+    return {name: value for name, value in batch.items() if name not in ("index", "labels")}
 
 
 def rescored(run: Mapping, answers: np.ndarray, seed=None) -> dict:

@@ -25,6 +25,7 @@ __all__ = [
     "format_score",
     "load_results",
     "make_results",
+    "markdown_table",
     "overview",
     "paired_test",
     "results_latex",
@@ -274,8 +275,12 @@ def results_table(results: Sequence[Mapping[str, Any] | str | os.PathLike], sing
     items = [item if isinstance(item, Mapping) else load_results(item) for item in results]
     header, rows, notes = _table(items, single_modality)
     lines = [header, ["---:" if name in _NUMBERS else "---" for name in header], *rows]
-    table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-    return f"{table}\n\n{notes}\n"
+    return f"{markdown_table(lines)}\n\n{notes}\n"
+
+
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """The cells of a header, of the line under it and of the rows, as Markdown."""
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def results_latex(results: Sequence[Mapping[str, Any] | str | os.PathLike], single_modality: bool = False) -> str:

@@ -12,6 +12,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+# First of all: where torchaudio does not fit torch, the package makes it importable, and tests take from transformers what needs it.
+import modeling_tacfn  # noqa: E402, F401
+
 
 @pytest.fixture(scope="session", autouse=True)
 def no_progress_bars():
