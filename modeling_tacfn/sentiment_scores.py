@@ -1,7 +1,9 @@
 # Copyright 2026 The modeling_tacfn authors. Licensed under the Apache License, Version 2.0.
 """Scores of sentiment on a scale, and of several yes/no answers per clip, as they are reported on CMU-MOSEI, MOSI and IEMOCAP.
 
-Shares and correlations are numbers from 0 to 1 (-1 to 1), NaN where they are not defined.
+Every score is a function of counts that may be added up over clips, so that intervals over speakers and scores over
+several sets of clips come from the same lines. Shares and correlations are numbers from 0 to 1 (-1 to 1), NaN where they are
+not defined.
 """
 
 from collections.abc import Sequence
@@ -24,8 +26,7 @@ def sentiment_scores(references: np.ndarray, predictions: np.ndarray) -> dict[st
     Returns:
         `dict[str, float]`: `mae`; `correlation` (Pearson's, NaN if either is constant); `acc_7` and `acc_5`, the share of
         clips whose rounded sentiment agrees after both are cut to -3 to 3, or to -2 to 2; `acc_2_non_negative` and
-        `f1_non_negative`, `acc_2_positive` and `f1_positive`, where F1 is weighted by the clips of each class; `num_clips`,
-        and `num_not_zero`, the clips of the last two.
+        `f1_non_negative`, `acc_2_positive` and `f1_positive`, where F1 is weighted by the clips of each class.
 
     Raises:
         ValueError: If the two differ in length, are empty, or hold a number that is not finite.
@@ -38,21 +39,8 @@ def sentiment_scores(references: np.ndarray, predictions: np.ndarray) -> dict[st
         )
     if not (np.isfinite(references).all() and np.isfinite(predictions).all()):
         raise ValueError("Expected finite numbers, received NaN or infinity; leave such clips out of both.")
-    not_zero = references != 0
-    non_negative = _two_class_scores(references >= 0, predictions >= 0)
-    positive = _two_class_scores(references[not_zero] > 0, predictions[not_zero] > 0)
-    return {
-        "mae": float(np.abs(references - predictions).mean()),
-        "correlation": _correlation(references, predictions),
-        "acc_7": _rounded_accuracy(references, predictions, 3),
-        "acc_5": _rounded_accuracy(references, predictions, 2),
-        "acc_2_non_negative": non_negative["accuracy"],
-        "f1_non_negative": non_negative["weighted_f1"],
-        "acc_2_positive": positive["accuracy"],
-        "f1_positive": positive["weighted_f1"],
-        "num_clips": len(references),
-        "num_not_zero": int(not_zero.sum()),
-    }
+    counts = sentiment_counts(references, predictions)
+    return {name: float(score(counts)) for name, score in SENTIMENT_SCORES.items()}
 
 
 def yes_no_scores(references: np.ndarray, predictions: np.ndarray, names: Sequence[str]) -> dict[str, dict]:
@@ -62,15 +50,13 @@ def yes_no_scores(references: np.ndarray, predictions: np.ndarray, names: Sequen
     accuracy and F1) are such answers. Most clips are a no to most questions, so that accuracy and weighted F1 alone say little.
 
     Args:
-        references (`np.ndarray` of shape `(num_clips, num_tasks)`): true answers; anything above 0 is yes, so that
+        references (`np.ndarray` of shape `(num_clips, num_questions)`): true answers; anything above 0 is yes, so that
             intensities can be given as they are.
-        predictions (`np.ndarray` of shape `(num_clips, num_tasks)`): answers, 0 or 1: thresholds are the caller's.
-        names (`Sequence[str]`): names of the tasks.
+        predictions (`np.ndarray` of shape `(num_clips, num_questions)`): answers, 0 or 1: thresholds are the caller's.
+        names (`Sequence[str]`): names of the questions.
 
     Returns:
-        `dict[str, dict]`: for each task and for `"mean"`, over tasks, `accuracy`, `weighted_f1` (by the clips of each answer),
-        `weighted_accuracy` (mean recall of yes and no; NaN without clips of both) and `always_no` with the same three; for each
-        task `num_yes` and `num_clips` too.
+        `dict[str, dict]`: what [`describe_answers`] says of each question.
 
     Raises:
         ValueError: If shapes do not fit, there is no clip, or predictions are no answers.
@@ -86,65 +72,103 @@ def yes_no_scores(references: np.ndarray, predictions: np.ndarray, names: Sequen
             "Expected finite references and predictions of 0 and 1, received other numbers; compare logits with 0, or "
             "probabilities with 0.5, first."
         )
-    truth, answers = references > 0, predictions == 1
-    scores = {}
-    for column, name in enumerate(names):
-        scores[name] = {
-            **_two_class_scores(truth[:, column], answers[:, column]),
-            "always_no": _two_class_scores(truth[:, column], np.zeros(len(truth), bool)),
-            "num_yes": int(truth[:, column].sum()),
-            "num_clips": len(truth),
-        }
-    tasks = list(scores.values())
-    mean = {key: _mean(task[key] for task in tasks) for key in _TWO_CLASS_SCORES}
-    mean["always_no"] = {key: _mean(task["always_no"][key] for task in tasks) for key in _TWO_CLASS_SCORES}
-    return {**scores, "mean": mean}
-
-
-_TWO_CLASS_SCORES = ("accuracy", "weighted_f1", "weighted_accuracy")
+    return describe_answers(two_class_counts(references > 0, predictions == 1), names)
 
 
 def two_class_counts(truth: np.ndarray, answers: np.ndarray) -> np.ndarray:
-    """Clips by true and given answer, no then yes, of booleans `(num_clips, num_tasks)`: `(num_tasks, 2, 2)`."""
+    """Clips by true and given answer, no then yes, of booleans `(num_clips, num_questions)`: `(num_questions, 2, 2)`."""
     said = [[(truth == is_yes) & (answers == says_yes) for says_yes in (False, True)] for is_yes in (False, True)]
     return np.moveaxis(np.sum(said, axis=2), -1, 0)
 
 
-def two_class_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Accuracy, weighted F1 and mean recall of counts `(..., 2, 2)`, truth in rows; NaN where there is nothing to count."""
-    clips = counts.sum(-1)
+def accuracy(counts: np.ndarray) -> np.ndarray:
+    """Share of right answers of counts `(..., 2, 2)`, truth in rows."""
+    return war(counts)
+
+
+def weighted_f1(counts: np.ndarray) -> np.ndarray:
+    """F1 of no and of yes, weighted by the clips of each, of counts `(..., 2, 2)`."""
+    clips = np.asarray(counts).sum(-1)
     f1 = np.nan_to_num(f1_per_class(counts))  # a class that is neither there nor given weighs nothing
     total = clips.sum(-1)
-    weighted_f1 = np.divide((clips * f1).sum(-1), total, out=np.full(np.shape(total), np.nan), where=total > 0)
-    values = (war(counts), weighted_f1, recall_per_class(counts).mean(-1))
-    return dict(zip(_TWO_CLASS_SCORES, values, strict=True))
+    return np.divide((clips * f1).sum(-1), total, out=np.full(np.shape(total), np.nan), where=total > 0)
 
 
-def correlation_of_sums(count, true, said, true_squares, said_squares, products) -> np.ndarray:
-    """Pearson's correlation of two numbers per clip from their sums; NaN where either is constant."""
-    covariance = products / count - true * said / count**2
-    variances = [
-        squares / count - (total / count) ** 2 for squares, total in ((true_squares, true), (said_squares, said))
-    ]
-    scale = np.sqrt(np.maximum(variances[0], 0) * np.maximum(variances[1], 0))
-    return np.divide(covariance, scale, out=np.full(np.shape(scale), np.nan), where=scale > 1e-12)
+def weighted_accuracy(counts: np.ndarray) -> np.ndarray:
+    """Mean recall of yes and no of counts `(..., 2, 2)`; NaN without clips of both."""
+    return recall_per_class(counts).mean(-1)
 
 
-def _two_class_scores(truth: np.ndarray, answers: np.ndarray) -> dict[str, float]:
-    counts = two_class_counts(truth[:, None], answers[:, None])[0]
-    return {name: float(value) for name, value in two_class_scores(counts).items()}
+YES_NO_SCORES = {"accuracy": accuracy, "weighted_f1": weighted_f1, "weighted_accuracy": weighted_accuracy}
 
 
-def _rounded_accuracy(references: np.ndarray, predictions: np.ndarray, limit: int) -> float:
-    rounded = (np.round(np.clip(values, -limit, limit)) for values in (references, predictions))
-    return float(np.equal(*rounded).mean())
+def always_no(counts: np.ndarray) -> np.ndarray:
+    """The counts `(..., 2, 2)` of somebody who answers no to the same questions."""
+    answers = np.zeros_like(counts)
+    answers[..., 0] = counts.sum(-1)
+    return answers
 
 
-def _correlation(references: np.ndarray, predictions: np.ndarray) -> float:
-    if np.ptp(references) == 0 or np.ptp(predictions) == 0:
-        return float("nan")
-    return float(np.corrcoef(references, predictions)[0, 1])
+def describe_answers(counts: np.ndarray, names: Sequence[str]) -> dict[str, dict]:
+    """`YES_NO_SCORES` of each question, of counts `(num_questions, 2, 2)`; those of always answering no; clips of `yes` and `no`."""
+    return {
+        name: {
+            **{score: float(function(counts[index])) for score, function in YES_NO_SCORES.items()},
+            "always_no": {
+                score: float(function(always_no(counts[index]))) for score, function in YES_NO_SCORES.items()
+            },
+            "yes": int(counts[index, 1].sum()),
+            "no": int(counts[index, 0].sum()),
+        }
+        for index, name in enumerate(names)
+    }
 
 
-def _mean(values) -> float:
-    return float(np.mean(list(values)))
+def sentiment_counts(references: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """What `SENTIMENT_SCORES` are functions of, for sentiments `(num_clips,)`: `(17,)`, to be added up over sets of clips.
+
+    Clips, absolute error, both sums, both sums of squares, sum of products, agreements on 7 and on 5 steps, then two-class
+    counts with 0 as not negative, and of the clips that are not 0.
+    """
+    sums = [len(references), np.abs(references - predictions).sum(), references.sum(), predictions.sum()]
+    sums += [(references**2).sum(), (predictions**2).sum(), (references * predictions).sum()]
+    for limit in (3, 2):
+        rounded = (np.round(np.clip(values, -limit, limit)) for values in (references, predictions))
+        sums.append(np.equal(*rounded).sum())
+    not_zero = references != 0
+    non_negative = two_class_counts((references >= 0)[:, None], (predictions >= 0)[:, None])
+    positive = two_class_counts((references > 0)[not_zero, None], (predictions > 0)[not_zero, None])
+    return np.concatenate([sums, non_negative.ravel(), positive.ravel()])
+
+
+def correlation(counts: np.ndarray) -> np.ndarray:
+    """Pearson's correlation from `sentiment_counts`; NaN where either is constant."""
+    clips = counts[..., 0]
+    true, said, true_squares, said_squares, products = np.moveaxis(counts[..., 2:7] / clips[..., None], -1, 0)
+    variances = []
+    for square, mean in ((true_squares, true), (said_squares, said)):
+        variance = square - mean**2
+        # What is left of a constant is rounding, which grows with its size.
+        variances.append(np.where(variance > 1e-12 * square, variance, 0))
+    scale = np.sqrt(variances[0] * variances[1])
+    return np.divide(products - true * said, scale, out=np.full(np.shape(scale), np.nan), where=scale > 0)
+
+
+def _zero_counts(counts: np.ndarray) -> np.ndarray:
+    return counts[..., 9:13].reshape(*counts.shape[:-1], 2, 2)
+
+
+def _without_zero(counts: np.ndarray) -> np.ndarray:
+    return counts[..., 13:17].reshape(*counts.shape[:-1], 2, 2)
+
+
+SENTIMENT_SCORES = {
+    "mae": lambda counts: counts[..., 1] / counts[..., 0],
+    "correlation": correlation,
+    "acc_7": lambda counts: counts[..., 7] / counts[..., 0],
+    "acc_5": lambda counts: counts[..., 8] / counts[..., 0],
+    "acc_2_non_negative": lambda counts: accuracy(_zero_counts(counts)),
+    "f1_non_negative": lambda counts: weighted_f1(_zero_counts(counts)),
+    "acc_2_positive": lambda counts: accuracy(_without_zero(counts)),
+    "f1_positive": lambda counts: weighted_f1(_without_zero(counts)),
+}

@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 
 from .scores import SCORES, confusion_matrix, describe_classes, expected_calibration_error
-from .sentiment_scores import correlation_of_sums, two_class_counts, two_class_scores
+from .sentiment_scores import (
+    SENTIMENT_SCORES,
+    YES_NO_SCORES,
+    always_no,
+    describe_answers,
+    sentiment_counts,
+    two_class_counts,
+)
 
 
 SENTIMENT = "sentiment"
@@ -91,9 +98,7 @@ class YesNoTask(EmotionTask):
     problem_type = "multi_label_classification"
     reference_key = "targets"
     scores = {
-        "accuracy": lambda counts: _two_classes(counts)["accuracy"].mean(-1),
-        "weighted_f1": lambda counts: _two_classes(counts)["weighted_f1"].mean(-1),
-        "weighted_accuracy": lambda counts: _two_classes(counts)["weighted_accuracy"].mean(-1),
+        name: lambda counts, function=function: function(counts).mean(-1) for name, function in YES_NO_SCORES.items()
     }
     titles = {"accuracy": "Accuracy", "weighted_f1": "Weighted F1", "weighted_accuracy": "Weighted accuracy"}
     shares = frozenset(scores)
@@ -121,17 +126,10 @@ class YesNoTask(EmotionTask):
         return (-entry["validation_loss"],)
 
     def details(self, counts, references, answers):
-        always_no = np.zeros_like(counts)
-        always_no[..., 0] = counts.sum(-1)
-        by_question, beside = _two_classes(counts), _two_classes(always_no)
+        beside = always_no(counts)
         return {
-            "per_question": {
-                name: {score: float(values[index]) for score, values in by_question.items()}
-                | {"always_no": {score: float(values[index]) for score, values in beside.items()}}
-                | {"yes": int(counts[index, 1].sum()), "no": int(counts[index, 0].sum())}
-                for index, name in enumerate(self.labels)
-            },
-            "always_no": {name: float(score(always_no)) for name, score in self.scores.items()},
+            "per_question": describe_answers(counts, self.labels),
+            "always_no": {name: float(score(beside)) for name, score in self.scores.items()},
         }
 
 
@@ -141,16 +139,7 @@ class SentimentTask(EmotionTask):
     name = "sentiment"
     problem_type = "regression"
     reference_key, answer_key = "targets", "estimate"
-    scores = {
-        "mae": lambda counts: counts[..., 1] / counts[..., 0],
-        "correlation": lambda counts: correlation_of_sums(counts[..., 0], *np.moveaxis(counts[..., 2:7], -1, 0)),
-        "acc_7": lambda counts: counts[..., 7] / counts[..., 0],
-        "acc_5": lambda counts: counts[..., 8] / counts[..., 0],
-        "acc_2_non_negative": lambda counts: _two_classes(counts[..., 9:13])["accuracy"],
-        "f1_non_negative": lambda counts: _two_classes(counts[..., 9:13])["weighted_f1"],
-        "acc_2_positive": lambda counts: _two_classes(counts[..., 13:17])["accuracy"],
-        "f1_positive": lambda counts: _two_classes(counts[..., 13:17])["weighted_f1"],
-    }
+    scores = SENTIMENT_SCORES
     titles = {
         "mae": "MAE",
         "correlation": "Correlation",
@@ -171,15 +160,7 @@ class SentimentTask(EmotionTask):
         return logits
 
     def counts(self, references, answers):
-        true, said = references[:, 0].astype(np.float64), answers[:, 0].astype(np.float64)
-        sums = [len(true), np.abs(true - said).sum(), true.sum(), said.sum(), (true**2).sum(), (said**2).sum()]
-        sums.append((true * said).sum())
-        for limit in (3, 2):
-            sums.append(np.equal(*(np.round(np.clip(values, -limit, limit)) for values in (true, said))).sum())
-        not_zero = true != 0
-        non_negative = two_class_counts((true >= 0)[:, None], (said >= 0)[:, None])[0]
-        positive = two_class_counts((true > 0)[not_zero, None], (said > 0)[not_zero, None])[0]
-        return np.concatenate([sums, non_negative.ravel(), positive.ravel()])
+        return sentiment_counts(references[:, 0].astype(np.float64), answers[:, 0].astype(np.float64))
 
     def validation(self, references, answers, smoothing=0.0):
         counts = self.counts(references, answers)
@@ -235,12 +216,6 @@ def task_labels(name: str, corpus, builder) -> list[str]:
 def _targets(corpus, labels: Sequence[str], builder) -> list[tuple[float, ...]]:
     places = [builder.TARGETS.index(label) for label in labels]
     return [tuple(row[place] for place in places) for row in corpus["targets"]]
-
-
-def _two_classes(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Scores of counts `(…, 2, 2)`, or of four in a row, of no and yes, truth first."""
-    counts = np.asarray(counts, np.float64)
-    return two_class_scores(counts.reshape(*counts.shape[:-1], 2, 2) if counts.shape[-1] == 4 else counts)
 
 
 def _plain(reference):
