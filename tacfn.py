@@ -25,7 +25,7 @@ PROTOCOLS = ("plain", "speaker-normalised")
 COMPARE_EXAMPLE = """examples:
   tacfn compare --dataset synthetic --methods audio_only video_only concatenation tacfn --folds 0 --seeds 0
   tacfn compare --dataset ravdess_au --data_dir RAVDESS --protocols plain speaker-normalised --missing --adaptation
-  tacfn compare --dataset ravdess_au --data_dir RAVDESS --methods tacfn tacfn_no_selection tacfn_softmax
+  tacfn compare --dataset ravdess_au --data_dir RAVDESS --ablations -- --validation_speakers 4
   tacfn compare --config my.yaml -- --epochs 20
 
 Interrupted, the same command goes on where it stopped. The folder gets results.json, table.md, table.tex and comparison.png,
@@ -125,6 +125,11 @@ def _add_compare(commands) -> None:
     )
     _add_training_options(compare)
     compare.add_argument("--methods", nargs="+", help="names of fusion methods and ablations; all methods by default")
+    compare.add_argument(
+        "--ablations",
+        action="store_true",
+        help="TACFN and, one at a time, without each of its parts and with each option",
+    )
     compare.add_argument("--protocols", nargs="+", default=["plain"], choices=PROTOCOLS, help="plain by default")
     compare.add_argument("--folds", type=int, nargs="+", help="folds that are tested; all by default")
     compare.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="0 1 2 by default")

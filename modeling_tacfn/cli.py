@@ -149,6 +149,7 @@ def compare_methods(arguments: argparse.Namespace) -> int:
         arguments.num_jobs,
         arguments.missing,
         arguments.adaptation,
+        arguments.ablations,
     )
     print(results_table(results["results"], single_modality=False))
     if arguments.missing:

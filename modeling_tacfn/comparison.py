@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from .adaptation_curve import adaptation_scores, adaptation_table
 from .comparison_plots import plot_adaptation, plot_comparison, plot_missing
+from .configuration_tacfn import TacfnConfig
 from .experiment import ARGUMENTS, RUN_RESULTS, load_inputs, make_splits
 from .files import atomic_path
 from .missing import SOUND, missing_scores, missing_table
@@ -71,35 +72,62 @@ def default_methods(model: dict) -> list[str]:
     return [name for name in METHODS if not (model.get("feature_sizes") and name == "cfn_sr")]
 
 
+def ablations(model: dict) -> dict[str, dict]:
+    """
+    TACFN with one thing taken away or changed: the fields that differ, by name.
+
+    Args:
+        model (`dict`): fields of TACFN's configuration, from the file; an ablation that says what they say is no change, and
+            left out.
+    """
+    sound, face = _sound_and_face(model)
+    directions = {"sound": sound, "face": face, "both": sound + face}
+    changes = ABLATIONS | {f"tacfn_reinforce_{name}": {"reinforced": given} for name, given in directions.items()}
+    config = TacfnConfig(**model)
+    return {
+        name: fields
+        for name, fields in changes.items()
+        if any(_comparable(getattr(config, field)) != _comparable(value) for field, value in fields.items())
+    }
+
+
+def _comparable(value):
+    return set(value) if isinstance(value, list | tuple) else value
+
+
+def _sound_and_face(model: dict) -> tuple[list[str], list[str]]:
+    inputs = list(model.get("feature_sizes") or ("audio", "video"))
+    return [name for name in inputs if name in SOUND], [name for name in inputs if name not in SOUND]
+
+
 def method_options(method: str, model: dict) -> list[str]:
     """
     What `train.py` needs for a method beside the configuration that all methods share.
 
     Args:
-        method (`str`): one of `METHODS` or `ABLATIONS`, or `tacfn_reinforce_sound` or `tacfn_reinforce_face`.
+        method (`str`): one of `METHODS` or of [`ablations`].
         model (`dict`): fields of TACFN's configuration, from the file.
 
     Returns:
         `list[str]`: options.
 
     Raises:
-        ValueError: there is no such method.
+        ValueError: there is no such method, or it would be TACFN as it is.
     """
-    inputs = list(model.get("feature_sizes") or ("audio", "video"))
-    sound = [name for name in inputs if name in SOUND]
-    face = [name for name in inputs if name not in SOUND]
+    sound, face = _sound_and_face(model)
     if method == "tacfn":
         return []
     if method in ("audio_only", "video_only"):
         return ["--modalities", *(sound if method == "audio_only" else face)]
     if method in BASELINES:
         return ["--network", "tacfn_baseline", "--model", json.dumps({"fusion": method})]
-    directions = {"tacfn_reinforce_sound": {"reinforced": sound}, "tacfn_reinforce_face": {"reinforced": face}}
-    changes = (ABLATIONS | directions).get(method)
-    if changes is None:
-        known = ", ".join((*METHODS, *ABLATIONS, *directions))
-        raise ValueError(f"expected methods out of {known}, got {method!r}.")
-    return ["--model", json.dumps(changes)]
+    changes = ablations(model)
+    if method not in changes:
+        raise ValueError(
+            f"expected methods out of {', '.join((*METHODS, *changes))}, got {method!r}; an ablation that changes nothing in "
+            "the given configuration is not among them."
+        )
+    return ["--model", json.dumps(changes[method])]
 
 
 def plan(
@@ -285,6 +313,7 @@ def compare(
     num_jobs: int = 2,
     with_missing: bool = False,
     with_adaptation: bool = False,
+    with_ablations: bool = False,
 ) -> tuple[dict, list[Job]]:
     """
     Train methods under one protocol each and put them side by side; interrupted, the same call goes on.
@@ -292,12 +321,14 @@ def compare(
     Args:
         shared (`list[str]`): options of `train.py` that hold for all methods, such as `["--config", FILE]`.
         output (`Path`): one folder per method and protocol, and the files of [`write_comparison`].
-        methods (`list[str]`, *optional*): all of `METHODS` that the network's form allows if not given.
+        methods (`list[str]`, *optional*): all of `METHODS` that the network's form allows if not given; with ablations,
+            TACFN alone.
         protocols (`list[str]`, *optional*): `["plain"]` if not given.
         folds (`list[int]`, *optional*): all if not given.
         seeds (`list[int]`, *optional*): 0, 1 and 2 if not given.
         num_jobs (`int`, *optional*, defaults to 2): trainings at the same time.
         with_missing, with_adaptation (`bool`, *optional*, default to `False`): as in [`write_comparison`].
+        with_ablations (`bool`, *optional*, defaults to `False`): also TACFN with one thing taken away or changed ([`ablations`]).
 
     Returns:
         `tuple`: what `results.json` holds, and the jobs that failed.
@@ -306,7 +337,10 @@ def compare(
         ValueError: there is no such method, or no job could be finished.
     """
     seeds = seeds or [0, 1, 2]
-    methods = methods or default_methods(parse_arguments(shared).model)
+    model = parse_arguments(shared).model
+    if with_ablations:
+        methods = [*(methods or ["tacfn"]), *ablations(model)]
+    methods = list(dict.fromkeys(methods or default_methods(model)))
     jobs = plan(methods, protocols or ["plain"], folds, seeds, shared, output)
     # Prepared once here, not by every job at its start; and a mistake in the options is said before anything is trained.
     arguments = parse_arguments(jobs[0].options)

@@ -15,9 +15,9 @@ from transformers import AutoModel, AutoProcessor
 from dataset_scripts.base import CORPORA
 from modeling_tacfn import comparison, experiment
 from modeling_tacfn.comparison import (
-    ABLATIONS,
     METHODS,
     Job,
+    ablations,
     compare,
     default_methods,
     finished_runs,
@@ -73,9 +73,19 @@ def config(corpus, tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.parametrize("model", FORMS, ids=["audio_video", "features"])
 def test_every_method_has_options(model):
-    options = {name: method_options(name, model) for name in (*METHODS, *ABLATIONS, "tacfn_reinforce_sound")}
+    options = {name: method_options(name, model) for name in (*METHODS, *ablations(model))}
     assert options["tacfn"] == []
     assert len({tuple(value) for value in options.values()}) == len(options)
+
+
+def test_an_ablation_changes_something():
+    """What an option's default already says is no ablation, nor is a direction that is TACFN's own."""
+    assert set(ablations(FORMS[0])) >= {"tacfn_mean_one", "tacfn_reinforce_sound", "tacfn_reinforce_both"}
+    assert not {"tacfn_softmax", "tacfn_mean_pooling", "tacfn_reinforce_face"} & set(ablations(FORMS[0]))
+    assert set(ablations(FORMS[1] | {"weight_scale": "mean_one"})) >= {"tacfn_softmax", "tacfn_reinforce_face"}
+    assert not {"tacfn_mean_one", "tacfn_reinforce_both"} & set(ablations(FORMS[1] | {"weight_scale": "mean_one"}))
+    with pytest.raises(ValueError, match="got 'tacfn_softmax'; an ablation that changes nothing"):
+        method_options("tacfn_softmax", FORMS[0])
 
 
 def test_what_a_form_does_not_define_is_left_out():
@@ -91,7 +101,7 @@ def test_sound_and_face_are_told_apart():
 
 
 def test_an_unknown_method_is_named_with_the_known_ones():
-    with pytest.raises(ValueError, match="out of audio_only, .*tacfn_softmax.*got 'tacfm'"):
+    with pytest.raises(ValueError, match="out of audio_only, .*tacfn_mean_one.*got 'tacfm'"):
         method_options("tacfm", {})
 
 
