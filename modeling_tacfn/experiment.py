@@ -28,10 +28,11 @@ from dataset_scripts.folds import learning_check_indices, published_split_indice
 from .adaptation import speaker_prior
 from .augmentation import Augmentation
 from .convert import load_video_encoder
-from .data import array_of, load_clips, normalize_by_speaker, preparation_settings, prepare_clips
+from .data import array_of, load_clips, normalize_by_speaker
 from .feature_extraction_tacfn import TacfnFeatureExtractor
 from .fold_report import choose_folds
 from .image_processing_tacfn import TacfnImageProcessor
+from .preparation import preparation_settings, prepare_clips
 from .prepared_clip import PreparedClip
 from .processing_tacfn import TacfnProcessor
 from .results import (

@@ -12,8 +12,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .aggregation import summarize
-from .data import load_clips, modality_of, normalize_by_speaker, prepare_clips
+from .data import load_clips, modality_of, normalize_by_speaker
 from .degradation import lose_frames
+from .preparation import prepare_clips
 from .prepared_clip import PreparedClip
 from .rescoring import format_cell, judge, load_network, rescored, run_folders
 from .results import markdown_table

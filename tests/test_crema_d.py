@@ -279,7 +279,8 @@ def test_the_real_tables_and_clip(real_data, tmp_path):
 @pytest.mark.parametrize("suffix", ["flv", "mp4"])
 def test_a_real_clip_is_prepared(real_data, tmp_path, suffix):
     from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor
-    from modeling_tacfn.data import load_clips, prepare_clips
+    from modeling_tacfn.data import load_clips
+    from modeling_tacfn.preparation import prepare_clips
 
     shutil.copy(real_data / "crema_d" / f"1001_DFA_ANG_XX.{suffix}", tmp_path)
     shutil.copy(real_data / "crema_d" / "VideoDemographics.csv", tmp_path)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from media_samples import write_mp4
 
-from modeling_tacfn import TacfnImageProcessor, TacfnProcessor, data, image_processing_tacfn
-from modeling_tacfn.data import clip_key, prepare_clip
+from modeling_tacfn import TacfnImageProcessor, TacfnProcessor, image_processing_tacfn, preparation
 from modeling_tacfn.face_tracks import read_face_track
 from modeling_tacfn.faces import find_faces
 from modeling_tacfn.media import MediaError, read_clip
+from modeling_tacfn.preparation import clip_key, prepare_clip
 
 
 WIDTH, HEIGHT, RATE = 160, 120, 25
@@ -249,7 +249,7 @@ def test_the_address_of_a_prepared_clip_changes_with_its_table(row, tmp_path):
     assert len({first, without, clip_key(row, "")}) == 3
     # What was prepared before there were tables keeps its address.
     assert clip_key({name: row[name] for name in ("video", "audio")}, "") == without
-    assert data.read_face_track is read_face_track
+    assert preparation.read_face_track is read_face_track
 
 
 @pytest.mark.real_data

@@ -7,8 +7,8 @@ from media_samples import draw_face, tone, write_mp4, write_sound
 from dataset_scripts import corpus_folds, load_corpus, split_indices
 from dataset_scripts import iemocap as iemocap_module
 from dataset_scripts.iemocap import parse_summary_line
-from modeling_tacfn.data import clip_key, prepare_clip
 from modeling_tacfn.image_processing_tacfn import TacfnImageProcessor
+from modeling_tacfn.preparation import clip_key, prepare_clip
 from modeling_tacfn.processing_tacfn import TacfnProcessor
 
 

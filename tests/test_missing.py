@@ -11,9 +11,9 @@ from tiny_models import build
 
 from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor
 from modeling_tacfn.comparison_plots import plot_missing
-from modeling_tacfn.data import prepare_clip
 from modeling_tacfn.degradation import add_noise, lose_frames
 from modeling_tacfn.missing import Condition, conditions_of, degraded, missing_table, noisy_sound
+from modeling_tacfn.preparation import prepare_clip
 from modeling_tacfn.prepared_clip import PreparedClip
 from modeling_tacfn.rescoring import judge
 

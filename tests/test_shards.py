@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader
 
 from dataset_scripts.base import CORPORA, corpus_features
 from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor, experiment, shards
-from modeling_tacfn.data import load_clips, prepare_clips
+from modeling_tacfn.data import load_clips
+from modeling_tacfn.preparation import prepare_clips
 from modeling_tacfn.shards import as_streaming_dataset, load_shards, write_shards
 from tacfn import PREPARE_EXAMPLE, build_parser, main
 
