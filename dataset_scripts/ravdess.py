@@ -273,7 +273,7 @@ class Ravdess(EmotionCorpusBuilder):
         fold_of = published_folds(actors, chosen.folds, chosen.never_tested)
         for row in rows:
             row["fold"] = fold_of[row["speaker_id"]]
-        absent = [actor for block in (*chosen.folds, chosen.never_tested) for actor in block if actor not in actors]
+        absent = sorted({actor for block in (*chosen.folds, chosen.never_tested) for actor in block} - actors)
         if actors and absent:
             warnings.warn(
                 f"{self.NAME}: the folds {folds!r} are kept to the {len(actors)} actors who are there; {', '.join(absent)} are "

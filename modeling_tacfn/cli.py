@@ -74,7 +74,7 @@ def _of_clip(name: str, message) -> str:
 
 @contextmanager
 def _notes(clip: str = "") -> Iterator[None]:
-    """What the libraries warn of becomes a line on standard error that names the clip."""
+    """What the libraries warn of becomes a line on standard error that names the clip, if it is about one."""
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: _say(f"note: {_of_clip(clip, record.getMessage())}")
     # A logger without any handler prints by itself; the root's handler takes the place of that.
@@ -132,6 +132,7 @@ def adapt(arguments: argparse.Namespace) -> int:
     return int(num_failed > 0)
 
 
+@_notes()
 def compare_methods(arguments: argparse.Namespace) -> int:
     """Train the grid, print its table; 1 if a method failed."""
     # Only this command trains.
@@ -160,6 +161,7 @@ def compare_methods(arguments: argparse.Namespace) -> int:
     return int(bool(failed))
 
 
+@_notes()
 def prepare(arguments: argparse.Namespace) -> int:
     """Decode every clip of a corpus once, for training; write it as shards if asked."""
     from dataset_scripts.base import corpus_builder
@@ -188,6 +190,7 @@ def prepare(arguments: argparse.Namespace) -> int:
     return 0
 
 
+@_notes()
 def show_folds(arguments: argparse.Namespace) -> int:
     """Print who is tested in which fold, after a check that nobody is trained on as well; save and draw it if asked."""
     from dataset_scripts.base import load_corpus

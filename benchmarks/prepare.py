@@ -1,0 +1,97 @@
+"""
+Clips per second of the preparation (decoding, finding faces, cropping, MFCC, writing), by the number of processes.
+
+    python benchmarks/prepare.py [--clips CLIP ...] [--count 160] [--num_proc 1 2]
+
+Without `--clips` a drawn face of 3.3 s in 720p is written first. The clips are copied until there are `--count` files, which are
+prepared from nothing with each number of processes; half of them first, so that it can be seen whether memory grows with
+the corpus. The start of the processes (some seconds for importing torch) is part of the time. Times on shared machines drift:
+rates are also given per 2048 x 2048 matrix product measured in the same run. Writes `benchmarks/results/prepare.json`.
+"""
+
+import argparse
+import multiprocessing
+import os
+import resource
+import shutil
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import datasets
+import torch
+from one_clip import draw_clip
+
+from modeling_tacfn import TacfnProcessor
+from modeling_tacfn.preparation import prepare_clips
+from modeling_tacfn.results import environment_record, save_json_atomic
+
+
+RESULTS = Path(__file__).parent / "results" / "prepare.json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=Path, nargs="+")
+    parser.add_argument("--count", type=int, default=160)
+    parser.add_argument("--num_proc", type=int, nargs="+", default=[1, 2])
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clips = options.clips or [draw_clip(folder / "drawn.mp4")]
+        paths = [folder / f"{index}{clips[index % len(clips)].suffix}" for index in range(options.count)]
+        for index, path in enumerate(paths):
+            shutil.copy(clips[index % len(clips)], path)
+        for num_proc in options.num_proc:
+            for count in (options.count // 2, options.count):
+                # A process of its own, whose peak memory is that of this measurement alone.
+                with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+                    cache = folder / f"{num_proc}-{count}"
+                    rows.append(pool.submit(measure, paths[:count], cache, num_proc).result())
+    record = {
+        "clips": f"{len(clips)} of {clips[0].parent.name}" if options.clips else "drawn 1280x720, 3.3 s",
+        "runs": rows,
+        "environment": environment_record(),
+    }
+    save_json_atomic(RESULTS, record)
+    print(
+        "| processes | clips | clips per second | clips per reference product | peak memory of the main process, MiB |"
+    )
+    print("|---:|---:|---:|---:|---:|")
+    for row in rows:
+        per_product = row["clips_per_second"] * row["reference_matmul_seconds"]
+        print(
+            f"| {row['num_proc']} | {row['clips']} | {row['clips_per_second']:.1f} | {per_product:.2f} | {row['peak_memory_mib']:.0f} |"
+        )
+    print(f"\n{RESULTS}")
+
+
+def measure(paths: list[Path], cache: Path, num_proc: int) -> dict[str, float]:
+    """Prepare these files from nothing."""
+    os.environ["TQDM_DISABLE"] = "1"
+    corpus = datasets.Dataset.from_list([{"clip_id": path.stem, "video": str(path)} for path in paths])
+    started = time.perf_counter()
+    prepare_clips(corpus, TacfnProcessor(), cache, num_proc)
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    matrix = torch.randn(2048, 2048)
+    products = []
+    for _ in range(5):
+        started = time.perf_counter()
+        matrix @ matrix
+        products.append(time.perf_counter() - started)
+    return {
+        "num_proc": num_proc,
+        "clips": len(paths),
+        "seconds": seconds,
+        "clips_per_second": len(paths) / seconds,
+        "reference_matmul_seconds": sorted(products)[2],
+        "peak_memory_mib": peak,
+    }
+
+
+if __name__ == "__main__":
+    main()
