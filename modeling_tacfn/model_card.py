@@ -14,8 +14,9 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from . import model_card_scores as scores
 from . import model_card_sections as sections
+from . import model_card_usage as usage
 from .files import atomic_path
-from .model_card_facts import NOT_ON_THE_HUB, corpus_facts
+from .model_card_facts import corpus_facts
 from .model_card_pictures import draw_pictures
 from .model_card_source import CardSource, pictures_in, read_source
 
@@ -146,10 +147,11 @@ def _card(source: CardSource, repo_id: str | None) -> ModelCard:
             title=sections.title(source),
             summary=" ".join(part for part in (sections.summary(source), scores.headline(source)) if part),
             caution=sections.caution(source),
-            inputs=sections.inputs(source),
-            outputs=sections.outputs(source),
-            loading=sections.loading(source, repo_id),
+            inputs=usage.inputs(source),
+            outputs=usage.outputs(source),
+            loading=usage.loading(source, repo_id),
             limits=sections.limits(source),
+            spread=scores.spread(source),
             data=sections.data(source),
             speakers=sections.speakers(source),
             preprocessing=sections.preprocessing(source),
@@ -188,7 +190,6 @@ def card_metadata(source: CardSource, repo_id: str | None = None) -> ModelCardDa
     pipeline_tag = "audio-classification" if takes_sound else "video-classification"
     results = scores.eval_results(source, pipeline_tag)
     default_name = f"{source.config.model_type}-{source.corpus}" if source.corpus else source.config.model_type
-    is_listed = source.corpus is not None and source.corpus not in NOT_ON_THE_HUB
     tags = ["emotion-recognition", "audio-visual", "multimodal", source.config.model_type]
     return ModelCardData(
         language=facts.language,
@@ -198,7 +199,7 @@ def card_metadata(source: CardSource, repo_id: str | None = None) -> ModelCardDa
         library_name="transformers",
         pipeline_tag=pipeline_tag,
         tags=tags + ["custom_code"] * source.has_code,
-        datasets=[source.corpus] if is_listed else None,
+        datasets=[facts.dataset] if facts.dataset else None,
         metrics=list(dict.fromkeys(scores.METRICS[name] for name in source.task.scores)) if source.results else None,
         model_name=(repo_id.split("/")[-1] if repo_id else default_name) if results else None,
         eval_results=results,

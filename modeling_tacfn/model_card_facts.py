@@ -20,6 +20,7 @@ class CorpusFacts:
         license (`str`): the Hub's name for the licence of the weights.
         license_text (`str`): a sentence on that licence.
         license_name, license_link (`str`, *optional*): of a licence that the Hub has no name for.
+        dataset (`str`, *optional*): what the metadata call it; none for what is made on the spot or at home.
         language (`str`, *optional*): ISO 639-1 code of what is spoken.
         caution (`str`): what its recordings cannot tell.
         sex_of (`Callable`, *optional*): the sex of a speaker from his name in the corpus, where the name tells it.
@@ -32,6 +33,7 @@ class CorpusFacts:
     license_text: str
     license_name: str | None = None
     license_link: str | None = None
+    dataset: str | None = None
     language: str | None = None
     caution: str = ACTED
     sex_of: Callable[[str], str] | None = None
@@ -51,10 +53,12 @@ _RAVDESS = {
     "license": "cc-by-nc-sa-4.0",
     "license_text": "RAVDESS is CC BY-NC-SA 4.0, and so are these weights: no commercial use, and what is made of them is shared "
     "alike.",
+    "dataset": "ravdess",
     "language": "en",
     "sex_of": _even_is_female,
 }
 _IEMOCAP = {
+    "dataset": "iemocap",
     "license": "other",
     "license_name": "iemocap",
     "license_link": "https://sail.usc.edu/iemocap/iemocap_release.htm",
@@ -89,6 +93,7 @@ CORPORA = {
         about="91 actors say twelve sentences in 6 emotions.",
         source="[its repository](https://github.com/CheyneyComputerScience/CREMA-D), "
         "[Cao et al. 2014](https://doi.org/10.1109/TAFFC.2014.2336244)",
+        dataset="crema_d",
         license="odbl",
         license_text="CREMA-D is under the Open Database Licence 1.0, its contents under the Database Contents Licence 1.0; "
         "these weights are passed on under the same terms.",
@@ -112,6 +117,7 @@ CORPORA = {
         title="CMU-MOSEI",
         about="YouTube monologues as word-level text, sound and facial features.",
         source="[Zadeh et al. 2018](https://aclanthology.org/P18-1208/)",
+        dataset="cmu_mosei",
         license_name="cmu-mosei",
         license_link="http://multicomp.cs.cmu.edu/resources/cmu-mosei-dataset/",
         **_MULTIMODAL_OPINIONS,
@@ -120,6 +126,7 @@ CORPORA = {
         title="CMU-MOSI",
         about="93 YouTube monologues as word-level text, sound and facial features.",
         source="[Zadeh et al. 2016](https://arxiv.org/abs/1606.06259)",
+        dataset="cmu_mosi",
         license_name="cmu-mosi",
         license_link="http://multicomp.cs.cmu.edu/resources/cmu-mosi-dataset/",
         **_MULTIMODAL_OPINIONS,
@@ -134,8 +141,6 @@ CORPORA = {
         sex_of=_even_is_female,
     ),
 }
-# Corpora that are made on the spot or at home are no data set that anybody could look up.
-NOT_ON_THE_HUB = ("synthetic", "folder")
 
 
 def corpus_facts(name: str | None) -> CorpusFacts:

@@ -7,8 +7,8 @@ import numpy as np
 from huggingface_hub import EvalResult
 
 from .model_card_facts import corpus_facts
-from .model_card_sections import capitalised, counted, listed
 from .model_card_source import CardSource
+from .model_card_text import capitalised, counted, listed
 from .results import LEARNING_CHECK, RANDOM_CLIPS, format_score, markdown_table, results_table
 
 
@@ -77,16 +77,19 @@ def results_section(source: CardSource) -> str:
     results = source.results
     if results is None:
         return NO_RESULTS
-    lines = [results_table([results], single_modality=False), _EXPLAINED[source.task.name]]
+    rows = [results, source.grid] if source.grid else [results]
+    lines = [results_table(rows, single_modality=False), _EXPLAINED[source.task.name]]
     tested = sorted({name for run in results["runs"] for name in run.get("splits", {}).get("test", ())})
     if len(results["runs"]) == 1 and tested and results["protocol"] != LEARNING_CHECK:
         who = f" ({', '.join(tested)})" if len(tested) <= 20 else ""
         lines.append(
-            f"These weights were scored on {counted(len(tested), 'speaker')}{who}: another fold may be easier or harder."
+            f"These weights were scored on {counted(len(tested), 'speaker')}{who}: other speakers may be easier or harder."
         )
     if source.grid:
-        lines.append("The same method over all folds and seeds, which is what speaks of people to come:")
-        lines.append(results_table([source.grid], single_modality=False))
+        lines.append(
+            "The first row is these weights. The second is the same method over all its folds and seeds, which is what speaks "
+            "of people to come."
+        )
     return "\n\n".join(line.strip() for line in lines)
 
 
@@ -148,7 +151,10 @@ def missing(source: CardSource) -> str:
     if not parts:
         taken = source.config.modalities
         return "It has one input only." if len(taken) == 1 else "Not kept in the results."
-    return "\n\n".join([*parts, "The same weights; nothing was trained for this. Read as the table of results."])
+    note = "The same weights; nothing was trained for this. Read as the table of results."
+    if any(item["kind"] == "noise" for item in conditions):
+        note += " Noise is white and lies under the voice; its number is the signal-to-noise ratio."
+    return "\n\n".join([*parts, note])
 
 
 def by_speaker(source: CardSource) -> dict[str, tuple[np.ndarray, int]]:
@@ -165,6 +171,17 @@ def by_speaker(source: CardSource) -> dict[str, tuple[np.ndarray, int]]:
 
 def _arrays(task, items: list[Mapping]) -> tuple[np.ndarray, np.ndarray]:
     return tuple(np.array([item[key] for item in items]) for key in (task.reference_key, task.answer_key))
+
+
+def spread(source: CardSource) -> str:
+    """A sentence on how much the people differ for whom it was scored; empty where that is not known."""
+    counts, task = by_speaker(source), source.task
+    name, title = next(iter(task.titles.items()))
+    values = {speaker: float(task.scores[name](part)) for speaker, (part, _) in counts.items()}
+    if len(values) < 2:
+        return ""
+    said = [_number(task, name, value) for value in (min(values.values()), max(values.values()))]
+    return f"It is not equally right about everybody: {title} goes from {said[0]} to {said[1]} between the tested speakers (below)."
 
 
 def between_speakers(source: CardSource) -> str:
@@ -210,7 +227,10 @@ def _by_sex(source: CardSource, counts: Mapping, sex_of: Callable[[str], str]) -
         total = np.sum(parts, axis=0)
         said = [_number(task, name, float(task.scores[name](total))) for name in names]
         lines.append([sex, str(len(parts)), *said])
-    return f"{markdown_table(lines)}\n\nThe sex is what the corpus says of its speakers; nothing is known of other groups of people."
+    return (
+        f"{markdown_table(lines)}\n\nThe sex is what the corpus says of its speakers; nothing is known of other groups of "
+        "people. With few speakers a difference may be one of the people, not of the sexes."
+    )
 
 
 def calibration(source: CardSource) -> str:
@@ -237,17 +257,25 @@ def comparison(source: CardSource) -> str:
 
 def headline(source: CardSource) -> str:
     """The first two scores, for the top of the card."""
-    if source.results is None:
+    results = source.results
+    if results is None:
         return ""
-    summary, task = source.results["summary"], source.task
-    said = [f"{title} {format_score(summary[name], task, name)}" for name, title in list(task.titles.items())[:2]]
-    percent = " percent" if set(list(task.titles)[:2]) <= task.shares else ""
-    who = counted(summary["num_speakers"], "speaker")
-    unseen = {LEARNING_CHECK: "its own training clips", RANDOM_CLIPS: "other clips"}
-    tested = unseen.get(source.results["protocol"], f"{counted(summary['num_clips'], 'clip')} of {who}")
+    summary, scored = results["summary"], {LEARNING_CHECK: "its own training clips", RANDOM_CLIPS: "other clips"}
+    clips = counted(summary["num_clips"], "clip")
     if any(item["speaker"] is None for item in source.predictions):
-        tested = counted(summary["num_clips"], "clip")
-    return f"On {tested}: {listed(said)}{percent}."
+        tested = clips
+    else:
+        tested = scored.get(results["protocol"], f"{clips} of {counted(summary['num_speakers'], 'speaker')}")
+    said = f"On {tested}: {_first_scores(source.task, summary)}."
+    if source.grid:
+        said += f" The method over all its folds and seeds: {_first_scores(source.task, source.grid['summary'])}."
+    return said
+
+
+def _first_scores(task, summary: Mapping) -> str:
+    names = list(task.titles)[:2]
+    percent = " percent" if set(names) <= task.shares else ""
+    return listed(f"{task.titles[name]} {format_score(summary[name], task, name)}" for name in names) + percent
 
 
 def _share(value: float | None) -> str:

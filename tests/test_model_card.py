@@ -1,0 +1,710 @@
+"""Model cards: of each network, task and kind of file, by what they say; no number in them that is not in the files."""
+
+import ast
+import dataclasses
+import json
+import re
+import shutil
+from pathlib import Path
+
+import huggingface_hub
+import numpy as np
+import pytest
+import yaml
+from media_samples import numbered_frames, tone, write_mp4
+from tiny_models import AUDIO_VIDEO, AVT_CA, FEATURES
+from transformers import PreTrainedConfig
+
+import modeling_tacfn
+import tacfn
+from dataset_scripts.base import CORPORA, corpus_builder
+from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor, model_card_facts
+from modeling_tacfn.files import save_json_atomic
+from modeling_tacfn.model_card import MARKER, TEMPLATE, model_card, save_model_card, write_model_card
+from modeling_tacfn.model_card_pictures import plot_reliability
+from modeling_tacfn.model_card_source import without_folders
+from modeling_tacfn.results import environment_record, make_results, overview
+from modeling_tacfn.scores import recall_per_class, uar, war
+from modeling_tacfn.tasks import TASKS
+
+
+ROOT = Path(__file__).resolve().parents[1]
+PLAIN, NORMALISED = "plain", "speaker-normalised"
+EMOTIONS = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]
+WORDS = {"feature_sizes": {"text": 12, "audio": 6, "vision": 5}, "static_features": ()}
+WORDS = FEATURES | WORDS | {"spectrogram_features": ()}
+SOUND = {"sampling_rate": 8000, "n_fft": 512, "hop_length": 256, "num_mel_bins": 20}
+SECRET = "/home/secret/person"
+
+
+@dataclasses.dataclass
+class Case:
+    model: str
+    config: dict
+    corpus: str
+    license: str
+    protocol: str = PLAIN
+    task: str = "emotion"
+    labels: tuple = tuple(EMOTIONS)
+    speakers: tuple | None = ("01", "02", "03", "04")
+    network: str = "tacfn"
+
+
+CASES = {
+    "audio_video": Case("TacfnModel", AUDIO_VIDEO, "ravdess", "cc-by-nc-sa-4.0"),
+    "features": Case("TacfnModel", FEATURES, "ravdess_au", "cc-by-nc-sa-4.0"),
+    "normalised": Case("TacfnModel", FEATURES, "ravdess_au", "cc-by-nc-sa-4.0", NORMALISED),
+    "cfn_sr": Case("CfnSrModel", AUDIO_VIDEO, "crema_d", "odbl", network="cfn_sr"),
+    "avt_ca": Case(
+        "AvtCaModel", AVT_CA, "iemocap", "other", speakers=("Ses01F", "Ses01M", "Ses02F"), network="avt_ca"
+    ),
+    "baseline": Case(
+        "BaselineModel", AUDIO_VIDEO | {"fusion": "averaging"}, "synthetic", "apache-2.0", network="tacfn_baseline"
+    ),
+    "yes_no": Case(
+        "TacfnModel", WORDS, "iemocap_words", "other", "published split", "yes_no", ("happy", "sad", "angry"), None
+    ),
+    "sentiment": Case(
+        "TacfnModel", WORDS, "cmu_mosei", "other", PLAIN, "sentiment", ("sentiment",), ("v1", "v2", "v3")
+    ),
+    "own_folder": Case(
+        "TacfnModel", AUDIO_VIDEO, "folder", "unknown", "random clips", labels=("calm", "an|gry"), speakers=None
+    ),
+    "learning_check": Case(
+        "TacfnModel", AUDIO_VIDEO, "ravdess", "cc-by-nc-sa-4.0", "learning check", speakers=("05",)
+    ),
+}
+EVALUATED = sorted(set(CASES) - {"learning_check"})
+
+
+def made_up_runs(case: Case, seeds=(0,)) -> list[dict]:
+    """Runs whose answers are right more often than not; fold and seed choose which."""
+    speakers = case.speakers or (None, None)
+    runs = []
+    for seed in seeds:
+        draw = np.random.default_rng(seed)
+        rows = []
+        for place, speaker in enumerate(speakers):
+            for clip in range(4 * len(case.labels)):
+                row = {"clip_id": f"{place}-{clip}", "speaker": speaker}
+                if case.task == "emotion":
+                    label, scores = clip % len(case.labels), draw.random(len(case.labels))
+                    scores[label] += 0.8 - 0.2 * place
+                    row |= {"label": label, "probabilities": (scores / scores.sum()).round(5).tolist()}
+                elif case.task == "yes_no":
+                    truth = (draw.random(len(case.labels)) > 0.6).astype(float)
+                    row |= {"targets": truth.tolist(), "probabilities": draw.random(len(case.labels)).tolist()}
+                else:
+                    truth = float(draw.integers(-3, 4))
+                    row |= {"targets": [truth], "estimate": [float(truth / 2 + draw.normal())]}
+                rows.append(row)
+        is_check = case.protocol == "learning check"
+        sides = {"train": list(case.speakers or ()) if is_check else ["11", "12"], "validation": [], "test": []}
+        sides["test"] = list(case.speakers or ())
+        runs.append(
+            {
+                "fold": 0,
+                "seed": seed,
+                "num_parameters": 4321,
+                "best_epoch": 6,
+                "history": [
+                    {"epoch": epoch, "train_loss": 2.0, "seconds": 1.25, "best": epoch == 6} for epoch in range(8)
+                ],
+                "splits": sides if case.speakers else {"train": [], "validation": [], "test": []},
+                "clips": {"train": 77, "validation": 0, "test": len(rows)},
+                "predictions": rows,
+                "single_modality": {"audio only": rows[::-1]},
+            }
+        )
+    return runs
+
+
+def made_up_results(case: Case, runs: list[dict] | None = None, **details) -> dict:
+    settings = {
+        "dataset": case.corpus,
+        "corpus": {"features": {"units": {"path": f"{SECRET}/openface"}}},
+        "network": case.network,
+        "model": {},
+        "validation_speakers": 0,
+        "epochs": 40,
+        "learning_rate": 0.0173,
+        "label_smoothing": 0.1,
+        "init_video_encoder": f"{SECRET}/weights.pth",
+        "augmentation": {"mixup": 0.37},
+    }
+    command = ["train.py", "--data_dir", f"{SECRET}/RAVDESS", f"--output_dir={SECRET}/run", "--folds", "~/folds.json"]
+    facts = {"num_parameters": 4321, "settings": settings, "environment": environment_record(command)}
+    name = "tacfn" if case.network == "tacfn" else case.network
+    runs = made_up_runs(case) if runs is None else runs
+    return make_results(name, case.corpus, case.labels, runs, case.protocol, task=case.task, **facts | details)
+
+
+def make_folder(folder: Path, case: Case, results: dict | None = None) -> Path:
+    """What training leaves, with weights that nobody trained."""
+    model_class = getattr(modeling_tacfn, case.model)
+    names = {"id2label": dict(enumerate(case.labels)), "problem_type": TASKS[case.task].problem_type}
+    model = model_class(model_class.config_class(**case.config, **names))
+    sizes = getattr(model.config, "feature_sizes", None) or {}
+    if sizes and case.task == "emotion":
+        sound = TacfnFeatureExtractor(feature_type="log_mel", feature_size=20, **SOUND)
+        columns = {"units": [f"AU{index:02d}_r" for index in range(7)]}
+        processor = TacfnProcessor(sound, feature_columns=columns, static_features=["units"], do_video=False)
+        processor.is_speaker_normalized = case.protocol == NORMALISED
+    elif sizes:
+        processor = TacfnProcessor(do_audio=False, do_video=False)
+    else:
+        sound = TacfnFeatureExtractor(feature_size=model.config.audio_coefficients, **SOUND)
+        pictures = TacfnImageProcessor(num_frames=4, size={"height": 48, "width": 48}, do_face_crop=False)
+        processor = TacfnProcessor(sound, pictures)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    (folder / "learning_curve.png").write_bytes(b"a picture")
+    save_json_atomic(folder / "results.json", results or made_up_results(case))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Folders of the cases, each made when it is asked for first."""
+    root, made = tmp_path_factory.mktemp("trained"), {}
+
+    def get(name: str) -> Path:
+        if name not in made:
+            made[name] = make_folder(root / name, CASES[name])
+        return made[name]
+
+    return get
+
+
+@pytest.fixture(scope="module")
+def cards(folders):
+    made = {}
+
+    def get(name: str) -> huggingface_hub.ModelCard:
+        if name not in made:
+            made[name] = model_card(folders(name))
+        return made[name]
+
+    return get
+
+
+def results_of(folder: Path) -> dict:
+    return json.loads((folder / "results.json").read_text())
+
+
+def sections_of(text: str) -> dict[str, str]:
+    parts = re.split(r"^(#{1,3} .+)$", text, flags=re.MULTILINE)
+    return {title.lstrip("# "): body.strip() for title, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_metadata_are_what_the_hub_reads(name, cards):
+    card, case = cards(name), CASES[name]
+    again = huggingface_hub.ModelCard(str(card))
+    data = again.data.to_dict()
+    assert str(again) == str(card)
+    assert data["license"] == case.license
+    assert ("license_name" in data, "license_link" in data) == (case.license == "other",) * 2
+    assert data["library_name"] == "transformers"
+    takes_sound_only = name in ("features", "normalised")
+    assert data["pipeline_tag"] == ("audio-classification" if takes_sound_only else "video-classification")
+    assert {"emotion-recognition", case.network} <= set(data["tags"])
+    assert ("custom_code" in data["tags"]) == (name != "baseline")
+    hidden = case.corpus in ("synthetic", "folder")
+    assert data.get("datasets") == (
+        None if hidden else [{"ravdess_au": "ravdess", "iemocap_words": "iemocap"}.get(case.corpus, case.corpus)]
+    )
+    assert data["metrics"]
+    assert "None" not in str(card)
+
+
+@pytest.mark.parametrize("name", EVALUATED)
+def test_the_model_index_has_the_scores_of_the_file_and_names_the_protocol(name, cards, folders):
+    case, results = CASES[name], results_of(folders(name))
+    block = yaml.safe_load(str(cards(name)).split("---")[1])
+    (model,) = block["model-index"]
+    entries = huggingface_hub.ModelCard(str(cards(name))).data.eval_results
+    titles = TASKS[case.task].titles
+    assert {entry.metric_name for entry in entries} == {f"{title} ({case.protocol})" for title in titles.values()}
+    for entry in entries:
+        assert case.protocol in entry.dataset_name
+        score = next(key for key, title in titles.items() if entry.metric_name.startswith(f"{title} ("))
+        assert entry.metric_value == round(results["summary"][score]["mean"], 4)
+    assert model["name"]
+
+
+def test_scores_on_the_training_clips_are_in_no_index(cards):
+    card = cards("learning_check")
+    assert "model-index" not in card.data.to_dict()
+    assert "learning check scores the very clips that the network was trained on" in card.text
+    assert "The same speakers are on both sides." in card.text
+    assert "Nothing was measured about people who are not in its training." in card.text
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_nothing_is_left_blank(name, cards):
+    sections = sections_of(cards(name).text)
+    order = [line.strip("# \n") for line in TEMPLATE.read_text().splitlines() if line.startswith("## ")]
+    assert [title for title in sections if title in order] == order
+    empty = [title for title, body in sections.items() if not body and title != "Results"]
+    assert empty == []
+    for mark in ("{{", "{%", "nan", "None", "null", "<NA>", "Undefined"):
+        assert mark not in cards(name).text, mark
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_no_folder_of_the_machine_is_told(name, cards):
+    text = str(cards(name))
+    assert SECRET not in text
+    assert "/home" not in text
+    assert "secret" not in text
+    assert "~" not in text
+    assert "`train.py --data_dir RAVDESS --output_dir=run --folds folds.json`" in text
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("train.py --data_dir '/home/my name/x/' --n 3", "train.py --data_dir x --n 3"),
+        (r"train.py --data_dir 'C:\Users\me\RAVDESS'", "train.py --data_dir RAVDESS"),
+        ("train.py --corpus '{a: {path: /srv/me/openface}}'", "train.py --corpus '{a: {path: openface}}'"),
+        ("train.py --w file:///home/me/w.pth", "train.py --w w.pth"),
+        ("train.py --u https://zenodo.org/records/1", "train.py --u https://zenodo.org/records/1"),
+        ("train.py --config configs/a.yaml", "train.py --config configs/a.yaml"),
+        ("train.py 'unclosed /home/me/x", "train.py 'unclosed x"),
+    ],
+)
+def test_paths_become_names(before, after):
+    assert without_folders({"command": before}) == {"command": after}
+
+
+def numbers(text: str) -> set[str]:
+    return set(re.findall(r"\d[\d,]*(?:\.\d+)?(?:e-?\d+)?", text))
+
+
+def forms(value) -> set[str]:
+    """How a number of a file may stand in a card."""
+    if isinstance(value, (list, dict)):
+        items = value.values() if isinstance(value, dict) else value
+        keys = numbers(" ".join(value)) if isinstance(value, dict) else set()
+        return {str(len(value))} | keys | {form for item in items for form in forms(item)}
+    if isinstance(value, bool) or value is None:
+        return set()
+    if isinstance(value, str):
+        return numbers(value)
+    shown = {f"{value:,}", str(value), json.dumps(value), f"{100 * value:.1f}", f"{value:.3f}", f"{round(value, 4)}"}
+    return {form.lstrip("-") for form in shown}
+
+
+def known_numbers(folder: Path) -> set[str]:
+    """The numbers of the files, those counted from the answers, and those of the words that are in every card."""
+    results = results_of(folder)
+    runs = [{key: run[key] for key in ("fold", "seed", "splits", "clips", "best_epoch")} for run in results["runs"]]
+    files = [results | {"runs": runs}]
+    files += [json.loads((folder / name).read_text()) for name in ("config.json", "processor_config.json")]
+    model = modeling_tacfn.AutoModel.from_pretrained(folder)
+    default = type(model.config)()
+    own = {field.name for field in dataclasses.fields(default)} - {
+        field.name for field in dataclasses.fields(PreTrainedConfig)
+    }
+    files += [{key: getattr(default, key) for key in own}, model.num_parameters()]
+    files += [
+        sum(p.numel() for p in part.parameters()) for module in (model, model.fusion) for part in module.children()
+    ]
+    files += [(folder / "model.safetensors").stat().st_size]
+    seconds = [epoch["seconds"] for run in results["runs"] for epoch in run["history"]]
+    files += [len(seconds), round(sum(seconds))]
+    sound = TacfnProcessor.from_pretrained(folder).feature_extractor
+    known = {f"{1000 * sound.hop_length / sound.sampling_rate:.1f}"} | speaker_numbers(results)
+    for file in files:
+        known |= forms(file)
+    constant = TEMPLATE.read_text() + Path(model_card_facts.__file__).read_text()
+    return known | numbers(constant) | {"0", "1", "3", "7", "5", "2", "95", "15", "2-D", "0.34"}
+
+
+def speaker_numbers(results: dict) -> set[str]:
+    """Scores of the speakers and the sexes, counted anew."""
+    if results.get("task") != "emotion":
+        return speaker_numbers_of_other_tasks(results)
+    rows = [row for run in results["runs"] for row in run["predictions"] if row["speaker"] is not None]
+    people = {row["speaker"]: [] for row in rows}
+    for row in rows:
+        people[row["speaker"]].append((row["label"], int(np.argmax(row["probabilities"]))))
+    groups = [*people.values()]
+    for is_first in (True, False):  # of the made-up speakers
+        chosen = [person for name, person in people.items() if is_female(name) == is_first]
+        groups.append([pair for person in chosen for pair in person])
+    scores = [[], []]
+    for pairs in filter(None, groups):
+        labels = sorted({truth for truth, _ in pairs})
+        right = [np.mean([said == truth for truth, said in pairs if truth == label]) for label in labels]
+        scores[0].append(np.mean([said == truth for truth, said in pairs]))
+        scores[1].append(np.mean(right))
+    medians = [np.median(column[: len(people)]) for column in scores if people]
+    return {f"{100 * value:.1f}" for value in [*scores[0], *scores[1], *medians]} | forms(
+        [len(pairs) for pairs in people.values()]
+    )
+
+
+def speaker_numbers_of_other_tasks(results: dict) -> set[str]:
+    rows = [row for run in results["runs"] for row in run["predictions"] if row["speaker"] is not None]
+    found, columns = set(), [[], []]
+    for name in sorted({row["speaker"] for row in rows}):
+        mine = [row for row in rows if row["speaker"] == name]
+        true, said = (np.array([row[key][0] for row in mine]) for key in ("targets", "estimate"))
+        for column, value in zip(columns, (np.abs(true - said).mean(), np.corrcoef(true, said)[0, 1]), strict=True):
+            column.append(value)
+        found.add(str(len(mine)))
+    values = [*columns[0], *columns[1], *(np.median(column) for column in columns if column)]
+    return found | {f"{abs(value):.3f}" for value in values}
+
+
+def is_female(speaker: str) -> bool:
+    return speaker.endswith("F") if speaker[-1].isalpha() else int(speaker) % 2 == 0
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_every_number_is_one_of_the_files(name, cards, folders):
+    card = cards(name)
+    assert numbers(card.text) - known_numbers(folders(name)) == set()
+
+
+def test_another_score_makes_another_card(folders, tmp_path):
+    """The test above can fail: a number that the file does not hold is found."""
+    folder = shutil.copytree(folders("audio_video"), tmp_path / "copy")
+    card = model_card(folder)
+    results = results_of(folder)
+    results["summary"]["war"]["mean"] = 0.12345
+    (folder / "results.json").write_text(json.dumps(results))
+    assert "12.3" in numbers(model_card(folder).text)
+    assert "12.3" not in numbers(card.text)
+    assert numbers(card.text) - known_numbers(folder) != set()
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        (
+            "audio_video",
+            [
+                "# TACFN on RAVDESS",
+                "| `pixel_values_videos` | `(batch, 4, 3, 48, 48)` float | centre squares of the frames",
+                "| `input_features` | `(batch, steps, 13)` float | 13 MFCC every 32.0 ms of mono sound at 8,000 Hz",
+                "| 5 | fearful |",
+                "a softmax makes probabilities of it",
+                "| 0 | 0 | 11, 12 (77 clips) | nobody: the number of epochs was fixed before | 01, 02, 03, 04 (128 clips) |",
+                "No speaker is on two sides of a fold.",
+                "| `learning_rate` | 0.0173 |",
+                "| `mixup` | 0.37 |",
+                "The 8 epochs of 1 run took 10 s.",
+                "| `n_fft` | 512 |",
+                "The clips are acted",
+                "Article 5(1)(f)",
+                "Article 50(3)",
+                "The video encoder started from published weights (`weights.pth`).",
+                "| `hidden_size` | 64 | 16 |",
+                "RAVDESS is CC BY-NC-SA 4.0, and so are these weights",
+                "@article{liu2023tacfn",
+                'inputs = processor(videos="clip.mp4")',
+            ],
+        ),
+        (
+            "features",
+            [
+                '| `input_features` or `features["audio"]` | `(batch, steps, 20)` float | 20 log-mel levels in dB every 32.0 ms',
+                '| `features["units"]` | `(batch, 7)` float | one vector per clip, measured by another program: AU00_r',
+                '| `features["text"]` | `(batch, steps, 12)` float | a vector per step, measured by another program |',
+                'inputs = processor(audio="speech.wav", features={"units": "table.csv#clip", "text": text})',
+                "# text: an array of shape (steps, 12)",
+                "A small 2-D CNN, which is ours, reads the spectrogram",
+            ],
+        ),
+        ("normalised", ['speaker="ann.json"', "centred and scaled by the clips of each speaker"]),
+        ("cfn_sr", ["# CFN-SR on CREMA-D", "adds up the weight maps of all clips of a batch", "@article{fu2021cfnsr"]),
+        (
+            "avt_ca",
+            [
+                "# AVT-CA on IEMOCAP",
+                "random splits, with the same people on both sides",
+                "| female | 2 |",
+                "| male | 1 |",
+            ],
+        ),
+        (
+            "baseline",
+            [
+                "# Baseline `averaging` on the synthetic corpus",
+                "without the package it cannot be loaded",
+                "Apache-2.0, as the code",
+                "says that the network learns, and nothing about people",
+            ],
+        ),
+        (
+            "yes_no",
+            [
+                "an answer to each of 3 yes/no questions",
+                "a sigmoid gives each yes",
+                "| Question | Accuracy | Weighted F1 | Weighted accuracy | Yes | No | Accuracy, always no |",
+                "Not known. The corpus does not say who speaks.",
+                "Not measured for yes/no questions.",
+                "The network takes ready-made features",
+                "license_link",
+            ],
+        ),
+        (
+            "sentiment",
+            [
+                "a sentiment from -3 (negative) to 3 (positive)",
+                "sentiment = model(**inputs).logits[:, 0]",
+                "| MAE | Correlation | Acc-7 |",
+                "There are no classes.",
+                "the same person may be on both sides of a split",
+            ],
+        ),
+        (
+            "own_folder",
+            [
+                "# TACFN on a folder of one's own clips",
+                "The licence of these weights is not known",
+                "such a score is not speaker-independent",
+                "an\\|gry",
+            ],
+        ),
+    ],
+)
+def test_what_a_card_says(name, texts, cards):
+    card = str(cards(name))
+    lower = card.lower()
+    assert [text for text in texts if text.lower() not in lower] == []
+
+
+def test_recall_of_each_label_and_of_each_speaker(cards, folders):
+    text, results = cards("audio_video").text, results_of(folders("audio_video"))
+    recalls = recall_per_class(np.array(results["summary"]["confusion"]))
+    for label, recall in zip(EMOTIONS, recalls, strict=True):
+        assert re.search(rf"\| {label} \| {100 * recall:.1f} \|", text), label
+    rows = results["runs"][0]["predictions"]
+    for speaker, sex in (("01", "male"), ("02", "female")):
+        mine = [row for row in rows if row["speaker"] == speaker]
+        confusion = np.zeros((8, 8), int)
+        for row in mine:
+            confusion[row["label"], np.argmax(row["probabilities"])] += 1
+        assert f"| {speaker} | {sex} | {100 * war(confusion):.1f} | {100 * uar(confusion):.1f} | {len(mine)} |" in text
+
+
+def test_without_results_nothing_is_invented(folders, tmp_path):
+    folder = shutil.copytree(folders("audio_video"), tmp_path / "bare")
+    (folder / "results.json").unlink()
+    card = model_card(folder)
+    assert card.data.license == "unknown"
+    assert "model-index" not in card.data.to_dict()
+    assert "It was not scored" in card.text
+    assert "What these weights were trained on is not recorded." in card.text
+    assert "What it was trained with is not recorded." in card.text
+    save_json_atomic(folder / "training_arguments.json", {"dataset": "ravdess", "epochs": 17})
+    card = model_card(folder)
+    assert card.data.license == "cc-by-nc-sa-4.0"
+    assert "| `epochs` | 17 |" in card.text
+    (folder / "processor_config.json").unlink()
+    assert "No processor was saved with these weights" in model_card(folder).text
+
+
+def test_saving_draws_what_is_missing_and_links_nothing_that_is_not_there(folders, tmp_path):
+    for name in ("audio_video", "yes_no", "sentiment"):
+        folder = shutil.copytree(folders(name), tmp_path / name)
+        path = save_model_card(folder, "someone/tiny")
+        assert path == folder / "README.md"
+        text = path.read_text(encoding="utf-8")
+        linked = re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)
+        assert linked
+        assert [link for link in linked if not (folder / link).is_file()] == []
+        assert ("reliability.png" in linked) == (name == "audio_video")
+        assert 'from_pretrained("someone/tiny"' in text
+        assert "someone/…" not in text
+        assert "name: tiny" in text
+        before = {path.name for path in folder.iterdir()}
+        assert save_model_card(folder, "someone/tiny").read_text(encoding="utf-8") == text
+        assert {path.name for path in folder.iterdir()} == before
+
+
+def test_a_card_that_somebody_wrote_is_kept(folders, tmp_path, caplog):
+    folder = shutil.copytree(folders("audio_video"), tmp_path / "own")
+    (folder / "README.md").write_text("# By hand\n")
+    assert save_model_card(folder) == folder / "README.md"
+    assert (folder / "README.md").read_text() == "# By hand\n"
+    assert "is kept" in caplog.text
+    (folder / "README.md").write_text(f"{MARKER}\n# Written before\n")
+    assert "# TACFN on RAVDESS" in save_model_card(folder).read_text(encoding="utf-8")
+
+
+def test_a_failed_card_leaves_the_one_before(folders, tmp_path):
+    folder = shutil.copytree(folders("audio_video"), tmp_path / "broken")
+    before = save_model_card(folder).read_text(encoding="utf-8")
+    results = results_of(folder)
+    del results["summary"]["uar"]
+    (folder / "results.json").write_text(json.dumps(results))
+    with pytest.raises(ValueError, match="lacks a part"):
+        save_model_card(folder)
+    assert (folder / "README.md").read_text(encoding="utf-8") == before
+    assert not list(folder.glob(".README*"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("no json", "received something else"),
+        ("[]", "received something else"),
+        ('{"schema_version": 99}', "Upgrade modeling_tacfn"),
+        ('{"schema_version": 1}', "without corpus, labels"),
+        ('{"schema_version": 1, "results": [3]}', "lacks a part"),
+    ],
+)
+def test_a_damaged_file_is_named(content, message, tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message) as error:
+        model_card(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_folder_with_nothing_in_it_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="expected a trained folder"):
+        model_card(tmp_path)
+    with pytest.raises(FileNotFoundError, match="nothing of that name"):
+        model_card(tmp_path / "nowhere")
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(ValueError, match="JSON object"):
+        model_card(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory):
+    """A method of three seeds, each in a folder of its own."""
+    root, case = tmp_path_factory.mktemp("grid"), CASES["audio_video"]
+    runs = made_up_runs(case, seeds=(0, 1, 2))
+    for run in runs:
+        make_folder(root / f"fold_0_seed_{run['seed']}", case, made_up_results(case, [run]))
+    save_json_atomic(root / "results.json", made_up_results(case, runs))
+    return root
+
+
+def test_one_run_of_several_tells_the_score_of_all(grid):
+    text = model_card(grid / "fold_0_seed_1").text
+    alone, whole = (results_of(path)["summary"]["war"] for path in (grid / "fold_0_seed_1", grid))
+    assert "These weights were scored on 4 speakers (01, 02, 03, 04)" in text
+    assert "One training (fold 0, seed 1)" in text
+    assert f"| plain | {100 * alone['mean']:.1f} [" in text
+    assert f"| plain | {100 * whole['mean']:.1f} ± {100 * whole['sd']:.1f} [" in text
+    assert "The method over all its folds and seeds: WAR" in text
+
+
+def test_results_beside_it_of_something_else_are_not_told(grid, tmp_path):
+    shutil.copytree(grid / "fold_0_seed_1", tmp_path / "run")
+    other = results_of(grid) | {"corpus": "crema_d"}
+    save_json_atomic(tmp_path / "results.json", other)
+    assert "over all its folds" not in model_card(tmp_path / "run").text
+    (tmp_path / "results.json").write_text("something else")
+    assert "over all its folds" not in model_card(tmp_path / "run").text
+
+
+def test_the_folder_of_all_runs(grid, tmp_path):
+    folder = shutil.copytree(grid, tmp_path / "grid")
+    text = save_model_card(folder).read_text(encoding="utf-8")
+    assert "3 trainings (1 fold, 3 seeds)" in text
+    assert '"/fold_0_seed_0"' in text
+    assert "| 0 | 0, 1, 2 | 11, 12 (77 clips) |" in text
+    assert (folder / "confusion_matrix.png").is_file()
+    assert "](confusion_matrix.png)" in text
+
+
+def code_blocks(text: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_the_code_of_a_card_is_python(name, cards):
+    blocks = code_blocks(cards(name).text)
+    assert len(blocks) == (1 if name == "baseline" else 2)
+    for block in blocks:
+        ast.parse(block.replace("someone/…", "someone/name"))
+    assert sum("trust_remote_code=True" in block for block in blocks) == len(blocks) - 1
+
+
+def test_the_code_of_a_card_runs(folders, tmp_path):
+    folder = folders("audio_video")
+    clip = write_mp4(tmp_path / "clip.mp4", numbered_frames(10), tone(0.6))
+    code = code_blocks(model_card(folder, str(folder)).text)[0].replace("clip.mp4", str(clip))
+    names = {}
+    exec(code, names)  # what the card tells its readers to do
+    assert names["scores"].shape == (1, 8)
+    assert float(names["scores"].detach().sum()) == pytest.approx(1)
+
+
+RESULT_FILES = sorted((ROOT / "docs" / "results").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", RESULT_FILES, ids=lambda path: path.stem)
+def test_every_committed_results_file_has_a_card(path):
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    for item in stored.get("results", [stored]):
+        card = model_card(path, method=item["name"], protocol=item["protocol"])
+        assert ("model-index" in card.data.to_dict()) == (item["protocol"] != "learning check")
+        assert f"{item['num_parameters']:,} parameters" in card.text
+        assert "no weights lie beside it" in card.text
+        assert "None" not in card.text
+
+
+def test_of_several_results_one_has_to_be_named():
+    with pytest.raises(ValueError, match="--method concatenation --protocol plain"):
+        model_card(ROOT / "docs" / "results" / "ravdess_au.json")
+    with pytest.raises(ValueError, match="got 0"):
+        model_card(ROOT / "docs" / "results" / "ravdess_au.json", method="nothing")
+
+
+def test_results_of_several_methods_are_compared(tmp_path):
+    case = CASES["audio_video"]
+    other = made_up_results(case, made_up_runs(case, seeds=(5,))) | {"name": "other"}
+    save_json_atomic(tmp_path / "all.json", overview([made_up_results(case), other], reference="tacfn"))
+    text = model_card(tmp_path / "all.json", method="other").text
+    assert "### Other methods, same protocol" in text
+    assert "WAR − tacfn" in text
+    assert "Answers to single clips are not in this file" in text
+
+
+def test_model_card_md_is_what_the_command_gives(tmp_path):
+    committed = ROOT / "model_card.md"
+    source = ROOT / "docs" / "results" / "ravdess_au.json"
+    made = write_model_card(source, tmp_path / "model_card.md", method="tacfn", protocol="plain")
+    remedy = "tacfn card docs/results/ravdess_au.json --method tacfn --protocol plain --output model_card.md"
+    assert made.read_text(encoding="utf-8") == committed.read_text(encoding="utf-8"), f"run: {remedy}"
+
+
+def test_the_command(folders, tmp_path, capsys):
+    folder = shutil.copytree(folders("audio_video"), tmp_path / "run")
+    assert tacfn.main(["card", str(folder), "--repo_id", "someone/tiny"]) == 0
+    assert capsys.readouterr().out.strip() == str(folder / "README.md")
+    assert tacfn.main(["card", str(folder), "--output", str(tmp_path / "other.md")]) == 0
+    assert "![" not in (tmp_path / "other.md").read_text(encoding="utf-8")
+    capsys.readouterr()
+    assert tacfn.main(["card", str(folder / "results.json")]) == 0
+    assert huggingface_hub.ModelCard(capsys.readouterr().out).data.license == "cc-by-nc-sa-4.0"
+    assert tacfn.main(["card", str(tmp_path / "nowhere")]) == 1
+    assert "nothing of that name" in capsys.readouterr().err
+
+
+def test_every_corpus_is_known_with_the_licence_of_its_builder():
+    for name in set(CORPORA) - {"folder"}:
+        facts, builder = model_card_facts.CORPORA[name], corpus_builder(name)
+        words = {"cc-by-nc-sa-4.0": "CC BY-NC-SA 4.0", "odbl": "ODbL", "other": "research", "apache-2.0": "CC0"}
+        assert words[facts.license] in builder.LICENSE
+    assert model_card_facts.corpus_facts("folder").license == "unknown"
+
+
+def test_the_template_is_part_of_the_package():
+    assert TEMPLATE.name in (ROOT / "setup.py").read_text(encoding="utf-8")
+
+
+def test_the_reliability_picture_takes_extremes(tmp_path):
+    probabilities = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
+    plot_reliability(probabilities, np.array([0, 0, 0]), tmp_path / "reliability.png")
+    assert (tmp_path / "reliability.png").stat().st_size > 5000
