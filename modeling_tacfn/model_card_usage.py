@@ -166,7 +166,7 @@ def _call(source: CardSource) -> list[str]:
     if sizes and ("audio" in sizes and processor.do_audio or processor.do_prosody):
         given.append('audio="speech.wav"')
     values = []
-    for name in sizes:
+    for name in config.modalities if sizes else ():
         if name == "prosody" or (name == "audio" and processor.do_audio):
             continue
         if processor.feature_columns.get(name):
