@@ -52,7 +52,7 @@ def eval_results(source: CardSource, task_type: str) -> list[EvalResult] | None:
         score = summary[name]
         if score["mean"] is None or score["mean"] != score["mean"]:
             continue
-        spread = {key: _rounded(score[key]) for key in ("sd", "interval_95") if score[key] is not None}
+        spread = {key: _rounded(score[key]) for key in ("sd", "interval_95") if score[key] not in (None, [None, None])}
         entries.append(
             EvalResult(
                 task_type=task_type,
@@ -70,7 +70,9 @@ def eval_results(source: CardSource, task_type: str) -> list[EvalResult] | None:
 
 
 def _rounded(value):
-    return [_rounded(item) for item in value] if isinstance(value, list) else round(value, 4)
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return None if value is None else round(value, 4)
 
 
 def results_section(source: CardSource) -> str:
@@ -267,6 +269,9 @@ def headline(source: CardSource) -> str:
     else:
         tested = scored.get(results["protocol"], f"{clips} of {counted(summary['num_speakers'], 'speaker')}")
     said = f"On {tested}: {_first_scores(source.task, summary)}."
+    if always := summary.get("always_no"):
+        beside = (f"{title} {_share(always[name])}" for name, title in list(source.task.titles.items())[:2])
+        said += f" Answering no to everything: {listed(beside)}."
     if source.grid:
         said += f" The method over all its folds and seeds: {_first_scores(source.task, source.grid['summary'])}."
     return said

@@ -41,6 +41,11 @@ _TOLD_ELSEWHERE = frozenset(
 )
 _ABOUT_FRONT_ENDS = ("auto_map", "feature_extractor_type", "image_processor_type", "processor_class", "backend")
 _MANY_SPEAKERS = 40
+_ANSWERS = {
+    "emotion": 'An answer is one of the labels above, never "none of these"; a face or a voice does not tell what a person feels.',
+    "yes_no": "An answer is about what people who watched the clip called it; it does not tell what a person feels.",
+    "sentiment": "A sentiment is what people who watched the clip took it to be; it does not tell what a person feels.",
+}
 _PARTS = {
     "inputs": "projections and CNNs of the inputs",
     "selections": "selection by self-attention",
@@ -96,20 +101,19 @@ def caution(source: CardSource) -> str:
 
 
 def limits(source: CardSource) -> str:
-    facts = corpus_facts(source.corpus)
-    lines = [facts.caution]
-    if source.results:
-        speakers = source.results["summary"]["num_speakers"]
-        known = any(run.get("splits", {}).get("test") for run in source.results["runs"])
-        if known and source.results["protocol"] != LEARNING_CHECK:
-            lines.append(
-                f"It was tested on {counted(speakers, 'speaker')} of one corpus; scores on other corpora were not measured."
-            )
-        else:
-            lines.append("Nothing was measured about people who are not in its training.")
-    else:
+    lines, results = [corpus_facts(source.corpus).caution, _ANSWERS[source.task.name]], source.results
+    if results is None:
         lines.append("Nothing is known here about how right it is.")
-    if source.config.problem_type is None and source.processor and source.processor.is_speaker_normalized:
+    elif results["protocol"] == LEARNING_CHECK:
+        lines.append("Nothing was measured about people who are not in its training.")
+    elif any(run.get("splits", {}).get("test") for run in results["runs"]):
+        speakers = counted(results["summary"]["num_speakers"], "speaker")
+        lines.append(f"It was tested on {speakers} of one corpus; scores on other corpora were not measured.")
+    else:
+        lines.append(
+            "Whether the tested people are in its training is not known; scores on other corpora were not measured."
+        )
+    if source.processor and source.processor.is_speaker_normalized:
         lines.append("It assumes that several clips of a person in mixed moods are known before one is judged.")
     return "\n".join(f"- {line}" for line in lines)
 
@@ -140,12 +144,13 @@ def speakers(source: CardSource) -> str:
     for line in lines[2:]:
         by_fold.setdefault((line[0], *line[2:]), []).append(line[1])
     rows = [[key[0], ", ".join(seeds), *key[1:]] for key, seeds in by_fold.items()]
-    unknown = "" if any(run["splits"]["train"] for run in runs) else " The corpus does not say who speaks."
-    protocol = source.results["protocol"]
-    shared = "The same speakers are on both sides." if protocol == LEARNING_CHECK else ""
-    if not shared and not unknown:
-        shared = "No speaker is on two sides of a fold."
-    return f"{markdown_table(lines[:2] + rows)}\n\nSpeakers by their names in the corpus, and clips. {shared}{unknown}".rstrip()
+    if source.results["protocol"] == LEARNING_CHECK:
+        note = "The same speakers are on both sides."
+    elif any(run["splits"]["train"] for run in runs):
+        note = "No speaker is on two sides of a fold."
+    else:
+        note = "The corpus does not say who speaks."
+    return f"{markdown_table(lines[:2] + rows)}\n\nSpeakers by their names in the corpus, and clips. {note}"
 
 
 def _side(run: Mapping, side: str) -> str:
@@ -153,7 +158,9 @@ def _side(run: Mapping, side: str) -> str:
     shown = ", ".join(names) if len(names) <= _MANY_SPEAKERS else f"{len(names)} speakers"
     if not clips and not names:
         return "nobody: the number of epochs was fixed before" if side == "validation" else "–"
-    return f"{shown} ({counted(clips, 'clip')})".lstrip() if clips is not None else shown
+    if clips is None:
+        return shown
+    return f"{shown} ({counted(clips, 'clip')})" if shown else counted(clips, "clip")
 
 
 def preprocessing(source: CardSource) -> str:

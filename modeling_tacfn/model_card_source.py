@@ -88,6 +88,8 @@ def read_source(path: Path, method: str | None = None, protocol: str | None = No
         return _of_results(path, method, protocol)
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: expected a trained folder or a results file, there is nothing of that name.")
+    if method or protocol:
+        raise ValueError(f"--method and --protocol choose among the results of a file; {path} is a folder.")
     results = load_results(path / RESULTS) if (path / RESULTS).is_file() else None
     results = _presentable(results, path / RESULTS) if results else None
     settings = (results or {}).get("settings") or _stored_settings(path)
@@ -200,6 +202,8 @@ def _read_json(path: Path) -> dict:
 
 def _presentable(results: dict, path: Path) -> dict:
     """Results whose texts tell no folder of the machine that made them."""
+    if "results" in results:
+        raise ValueError(f"{path} holds several methods: give the folder of one of them, or this file and --method.")
     missing = sorted({"name", "corpus", "protocol", "labels", "summary", "runs"} - set(results))
     if missing:
         raise ValueError(f"{path}: expected the results of a method, found some without {', '.join(missing)}.")
