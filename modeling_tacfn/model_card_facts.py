@@ -40,11 +40,13 @@ class CorpusFacts:
 
 
 def _even_is_female(speaker: str) -> str:
+    if not speaker.isdecimal():
+        return "not known"
     return "male" if int(speaker) % 2 else "female"
 
 
 def _last_letter(speaker: str) -> str:
-    return "female" if speaker.endswith("F") else "male"
+    return {"F": "female", "M": "male"}.get(speaker[-1:], "not known")
 
 
 _RAVDESS = {
@@ -167,12 +169,13 @@ def corpus_facts(name: str | None) -> CorpusFacts:
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """A network: its name, its paper, and in what it differs from that, whatever its configuration."""
+    """A network: its name, its paper, and in what it and its training here differ from that, whatever the configuration."""
 
     title: str
     paper: str
     about: str
     differences: tuple[str, ...]
+    of_training: tuple[str, ...]
     citation: str
 
 
@@ -189,8 +192,10 @@ NETWORKS = {
         differences=(
             "The paper's equations could not be read and its repository holds no TACFN code: the formulas follow its abstract and "
             "its published sizes, and are ours.",
-            "Split, optimiser and number of epochs are not in what could be read of the paper; those above are ours.",
             _ANY_INPUT,
+        ),
+        of_training=(
+            "Split, optimiser and number of epochs are not in what could be read of the paper; those above are ours.",
         ),
         citation="""@article{liu2023tacfn,
   title   = {TACFN: Transformer-Based Adaptive Cross-Modal Fusion Network for Multimodal Emotion Recognition},
@@ -208,9 +213,11 @@ NETWORKS = {
         differences=(
             "The released code adds up the weight maps of all clips of a batch, so that a clip's answer depends on its neighbours; "
             "here each clip is judged by itself.",
-            "The released code chooses the epoch by the clips that it tests; here other speakers choose it, or it is fixed before.",
             "The released code hears seconds 0.5 to 2.95 of a clip and sees all of it; here sound and pictures cover the same span.",
             _ANY_INPUT,
+        ),
+        of_training=(
+            "The released code chooses the epoch by the clips that it tests; here other speakers choose it, or it is fixed before.",
         ),
         citation="""@article{fu2021cfnsr,
   title   = {A cross-modal fusion network based on self-attention and residual structure for multimodal emotion recognition},
@@ -228,9 +235,11 @@ NETWORKS = {
         differences=(
             "The default is the network that the paper describes and draws; its public code builds another one "
             "(`AvtCaConfig.released()`). Where the paper's text could not be read, both follow the code.",
+            _ANY_INPUT,
+        ),
+        of_training=(
             "The published scores are of random splits, with the same people on both sides; they are not comparable with "
             "speaker-independent ones.",
-            _ANY_INPUT,
         ),
         citation="""@article{venkatraman2024avtca,
   title   = {Multimodal Emotion Recognition using Audio-Video Transformer Fusion with Cross Attention},
@@ -267,6 +276,7 @@ def network_facts(config) -> NetworkFacts:
             "Encoders, readout and initialisation are TACFN's, not those of the method's own paper.",
             _ANY_INPUT,
         ),
+        of_training=(),
         citation=tacfn.citation,
     )
 

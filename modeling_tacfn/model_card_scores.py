@@ -9,7 +9,7 @@ from huggingface_hub import EvalResult
 from .model_card_facts import corpus_facts
 from .model_card_source import CardSource
 from .model_card_text import capitalised, counted, listed
-from .results import LEARNING_CHECK, RANDOM_CLIPS, format_score, markdown_table, results_table
+from .results import LEARNING_CHECK, format_score, markdown_table, results_table
 
 
 NO_RESULTS = "Not measured: no results lie beside the weights."
@@ -47,6 +47,8 @@ def eval_results(source: CardSource, task_type: str) -> list[EvalResult] | None:
     summary, protocol, task = results["summary"], results["protocol"], source.task
     facts = corpus_facts(results["corpus"])
     runs = f"{counted(len(summary['folds']), 'fold')}, {counted(len(summary['seeds']), 'seed')}"
+    if source.knows_speakers:
+        runs += f", {counted(summary['num_speakers'], 'speaker')} tested"
     entries = []
     for name, shown in task.titles.items():
         score = summary[name]
@@ -58,7 +60,7 @@ def eval_results(source: CardSource, task_type: str) -> list[EvalResult] | None:
                 task_type=task_type,
                 task_name=f"Audio-visual emotion recognition ({task.name})",
                 dataset_type=results["corpus"],
-                dataset_name=f"{capitalised(facts.title)} ({protocol}; {runs}, {summary['num_speakers']} speakers tested)",
+                dataset_name=f"{capitalised(facts.title)} ({protocol}; {runs})",
                 dataset_split="test",
                 metric_type=METRICS[name],
                 metric_name=f"{shown} ({protocol})",
@@ -81,8 +83,8 @@ def results_section(source: CardSource) -> str:
         return NO_RESULTS
     rows = [results, source.grid] if source.grid else [results]
     lines = [results_table(rows, single_modality=False), _EXPLAINED[source.task.name]]
-    tested = sorted({name for run in results["runs"] for name in run.get("splits", {}).get("test", ())})
-    if len(results["runs"]) == 1 and tested and results["protocol"] != LEARNING_CHECK:
+    if len(results["runs"]) == 1 and source.knows_speakers and results["protocol"] != LEARNING_CHECK:
+        tested = results["runs"][0]["splits"]["test"]
         who = f" ({', '.join(tested)})" if len(tested) <= 20 else ""
         lines.append(
             f"These weights were scored on {counted(len(tested), 'speaker')}{who}: other speakers may be easier or harder."
@@ -162,7 +164,7 @@ def missing(source: CardSource) -> str:
 def by_speaker(source: CardSource) -> dict[str, tuple[np.ndarray, int]]:
     """Counts of each known test speaker, over all folds and seeds, and of how many answers they are made."""
     task, chosen = source.task, {}
-    for item in source.predictions:
+    for item in source.predictions if source.knows_speakers else ():
         if item["speaker"] is not None:
             chosen.setdefault(str(item["speaker"]), []).append(item)
     return {
@@ -244,7 +246,7 @@ def calibration(source: CardSource) -> str:
     said = f"Expected calibration error (15 bins of equal width): {error:.3f}; 0 is a network whose confidence is its accuracy."
     smoothing = source.settings.get("label_smoothing")
     if smoothing:
-        said += f" It was trained with a label smoothing of {smoothing}, which makes it say less than it knows."
+        said += f" It was trained with a label smoothing of {smoothing}, which lowers its confidence."
     if RELIABILITY_PICTURE in source.pictures:
         said += f"\n\n![Accuracy by confidence]({RELIABILITY_PICTURE})"
     elif not source.predictions:
@@ -262,12 +264,12 @@ def headline(source: CardSource) -> str:
     results = source.results
     if results is None:
         return ""
-    summary, scored = results["summary"], {LEARNING_CHECK: "its own training clips", RANDOM_CLIPS: "other clips"}
-    clips = counted(summary["num_clips"], "clip")
-    if any(item["speaker"] is None for item in source.predictions):
-        tested = clips
-    else:
-        tested = scored.get(results["protocol"], f"{clips} of {counted(summary['num_speakers'], 'speaker')}")
+    summary = results["summary"]
+    tested = counted(summary["num_clips"], "clip")
+    if results["protocol"] == LEARNING_CHECK:
+        tested += " of its own training"
+    elif source.knows_speakers:
+        tested += f" of {counted(summary['num_speakers'], 'speaker')}"
     said = f"On {tested}: {_first_scores(source.task, summary)}."
     if always := summary.get("always_no"):
         beside = (f"{title} {_share(always[name])}" for name, title in list(source.task.titles.items())[:2])

@@ -77,11 +77,9 @@ def summary(source: CardSource) -> str:
     }[source.task.name]
     form = "feature form: " if getattr(config, "feature_sizes", None) else ""
     taken = listed(name.replace("_", " ") for name in config.modalities)
-    lines = [
-        f"{facts.title} ({facts.paper}): {facts.about}. This network ({form}{taken} go in) gives {asked} for a clip."
-    ]
-    if len(config.modalities) == 1:
-        lines[0] = lines[0].replace(" go in)", " goes in)")
+    goes = "goes" if len(config.modalities) == 1 else "go"
+    lines = [f"{facts.title} ({facts.paper}): {facts.about}."]
+    lines.append(f"This network ({form}{taken} {goes} in) gives {asked} for a clip.")
     if source.results is None:
         lines.append("It was not scored: no results lie beside the weights.")
         return " ".join(lines)
@@ -106,7 +104,7 @@ def limits(source: CardSource) -> str:
         lines.append("Nothing is known here about how right it is.")
     elif results["protocol"] == LEARNING_CHECK:
         lines.append("Nothing was measured about people who are not in its training.")
-    elif any(run.get("splits", {}).get("test") for run in results["runs"]):
+    elif source.knows_speakers:
         speakers = counted(results["summary"]["num_speakers"], "speaker")
         lines.append(f"It was tested on {speakers} of one corpus; scores on other corpora were not measured.")
     else:
@@ -137,7 +135,7 @@ def speakers(source: CardSource) -> str:
     header = ["Fold", "Seed", "Trained on", "Chose the epoch", "Tested"]
     lines = [header, ["---:", "---:", "---", "---", "---"]]
     for run in runs:
-        sides = [_side(run, side) for side in ("train", "validation", "test")]
+        sides = [_side(run, side, source.knows_speakers) for side in ("train", "validation", "test")]
         lines.append([str(run["fold"]), str(run["seed"]), *sides])
     # With the same speakers for every seed, one line per fold says it all.
     by_fold = {}
@@ -146,15 +144,15 @@ def speakers(source: CardSource) -> str:
     rows = [[key[0], ", ".join(seeds), *key[1:]] for key, seeds in by_fold.items()]
     if source.results["protocol"] == LEARNING_CHECK:
         note = "The same speakers are on both sides."
-    elif any(run["splits"]["train"] for run in runs):
+    elif source.knows_speakers:
         note = "No speaker is on two sides of a fold."
     else:
         note = "The corpus does not say who speaks."
     return f"{markdown_table(lines[:2] + rows)}\n\nSpeakers by their names in the corpus, and clips. {note}"
 
 
-def _side(run: Mapping, side: str) -> str:
-    names, clips = run["splits"].get(side, []), run.get("clips", {}).get(side)
+def _side(run: Mapping, side: str, with_names: bool) -> str:
+    names, clips = run["splits"].get(side, []) if with_names else [], run.get("clips", {}).get(side)
     shown = ", ".join(names) if len(names) <= _MANY_SPEAKERS else f"{len(names)} speakers"
     if not clips and not names:
         return "nobody: the number of epochs was fixed before" if side == "validation" else "–"
@@ -263,12 +261,12 @@ def environment(source: CardSource) -> str:
 def differences(source: CardSource) -> str:
     """What is not as in the paper: of every such network, and of this one by its configuration."""
     facts, config = network_facts(source.config), source.config
-    lines = [f"- {line}" for line in facts.differences]
+    lines = [f"- {line}" for line in (*facts.differences, *(facts.of_training if source.settings else ()))]
     start = source.settings.get("init_video_encoder")
     if start:
         lines.append(f"- The video encoder started from published weights (`{start}`).")
     elif source.settings and not getattr(config, "feature_sizes", None):
-        lines.append("- Every part started from random weights; the papers start from trained encoders.")
+        lines.append("- Every part started from random weights; the released codes start from trained encoders.")
     if sizes := getattr(config, "feature_sizes", None):
         if set(sizes) != {"text", "audio", "vision"}:
             lines.append(

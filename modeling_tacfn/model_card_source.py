@@ -14,12 +14,14 @@ from transformers import AutoConfig
 from .feature_extraction_tacfn import TacfnFeatureExtractor
 from .image_processing_tacfn import TacfnImageProcessor
 from .processing_tacfn import TacfnProcessor
-from .results import load_results
+from .results import RANDOM_CLIPS, load_results
 from .tasks import EmotionTask, make_task
 
 
 RESULTS, CONFIG, PROCESSOR = "results.json", "config.json", "processor_config.json"
 ARGUMENTS, WEIGHTS = "training_arguments.json", "model.safetensors"
+# That of `dataset_scripts.base`, which cannot be asked where `datasets` is not installed: a card needs nothing of training.
+UNKNOWN_SPEAKER = "unknown-"
 # An absolute path inside of a longer text, such as an option's value; what follows a colon may be the rest of an address.
 _PATH = re.compile(r"(?<![\w.:/\\~-])(?:[A-Za-z]:|~)?[/\\](?:[^\s'\"`,;:/\\\]})]+[/\\])*[^\s'\"`,;/\\\]})]*")
 
@@ -65,6 +67,14 @@ class CardSource:
             return make_task(self.results.get("task", EmotionTask.name), self.results["labels"])
         names = {"multi_label_classification": "yes_no", "regression": "sentiment"}
         return make_task(names.get(self.config.problem_type, EmotionTask.name), list(self.config.id2label.values()))
+
+    @property
+    def knows_speakers(self) -> bool:
+        """Whether it is known who was tested, so that scores of single people mean something."""
+        if self.results is None or self.results["protocol"] == RANDOM_CLIPS:
+            return False
+        tested = [name for run in self.results["runs"] for name in (run.get("splits") or {}).get("test", ())]
+        return any(not name.startswith(UNKNOWN_SPEAKER) for name in tested)
 
     @property
     def predictions(self) -> list[dict]:

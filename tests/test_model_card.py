@@ -5,6 +5,8 @@ import dataclasses
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import huggingface_hub
@@ -17,8 +19,14 @@ from transformers import PreTrainedConfig
 
 import modeling_tacfn
 import tacfn
-from dataset_scripts.base import CORPORA, corpus_builder
-from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor, model_card_facts
+from dataset_scripts.base import CORPORA, UNKNOWN_SPEAKER, corpus_builder
+from modeling_tacfn import (
+    TacfnFeatureExtractor,
+    TacfnImageProcessor,
+    TacfnProcessor,
+    model_card_facts,
+    model_card_source,
+)
 from modeling_tacfn.files import save_json_atomic
 from modeling_tacfn.model_card import MARKER, TEMPLATE, model_card, save_model_card, write_model_card
 from modeling_tacfn.model_card_pictures import plot_reliability
@@ -68,7 +76,13 @@ CASES = {
         "TacfnModel", WORDS, "cmu_mosei", "other", PLAIN, "sentiment", ("sentiment",), ("v1", "v2", "v3")
     ),
     "own_folder": Case(
-        "TacfnModel", AUDIO_VIDEO, "folder", "unknown", "random clips", labels=("calm", "an|gry"), speakers=None
+        "TacfnModel",
+        AUDIO_VIDEO,
+        "folder",
+        "unknown",
+        "random clips",
+        labels=("calm", "an|gry"),
+        speakers=("unknown-1", "unknown-2"),
     ),
     "learning_check": Case(
         "TacfnModel", AUDIO_VIDEO, "ravdess", "cc-by-nc-sa-4.0", "learning check", speakers=("05",)
@@ -237,6 +251,7 @@ def test_the_model_index_has_the_scores_of_the_file_and_names_the_protocol(name,
 def test_scores_on_the_training_clips_are_in_no_index(cards):
     card = cards("learning_check")
     assert "model-index" not in card.data.to_dict()
+    assert "On 32 clips of its own training: WAR" in card.text
     assert "learning check scores the very clips that the network was trained on" in card.text
     assert "The same speakers are on both sides." in card.text
     assert "Nothing was measured about people who are not in its training." in card.text
@@ -327,7 +342,7 @@ def speaker_numbers(results: dict) -> set[str]:
     """Scores of the speakers and the sexes, counted anew."""
     if results.get("task") != "emotion":
         return speaker_numbers_of_other_tasks(results)
-    rows = [row for run in results["runs"] for row in run["predictions"] if row["speaker"] is not None]
+    rows = [row for run in results["runs"] for row in run["predictions"] if not row["speaker"].startswith("unknown-")]
     people = {row["speaker"]: [] for row in rows}
     for row in rows:
         people[row["speaker"]].append((row["label"], int(np.argmax(row["probabilities"]))))
@@ -471,6 +486,8 @@ def test_another_score_makes_another_card(folders, tmp_path):
                 "The licence of these weights is not known",
                 "such a score is not speaker-independent",
                 "an\\|gry",
+                "Not known. The corpus does not say who speaks.",
+                "| 0 | 0 | 77 clips | nobody: the number of epochs was fixed before | 16 clips |",
             ],
         ),
     ],
@@ -502,6 +519,7 @@ def test_without_results_nothing_is_invented(folders, tmp_path):
     assert card.data.license == "unknown"
     assert "model-index" not in card.data.to_dict()
     assert "It was not scored" in card.text
+    assert "number of epochs" not in card.text
     assert "What these weights were trained on is not recorded." in card.text
     assert "What it was trained with is not recorded." in card.text
     save_json_atomic(folder / "training_arguments.json", {"dataset": "ravdess", "epochs": 17})
@@ -744,6 +762,14 @@ def test_what_training_leaves_has_a_card(tmp_path, monkeypatch):
         assert "license: unknown" in card
         assert str(tmp_path) not in card
         assert "over all its folds and seeds" in card or folder == run
+
+
+def test_a_card_needs_nothing_of_training():
+    assert model_card_source.UNKNOWN_SPEAKER == UNKNOWN_SPEAKER
+    script = "import sys; sys.modules.update(dict.fromkeys(['datasets', 'accelerate', 'evaluate', 'sklearn']))\n"
+    script += "from modeling_tacfn.model_card import model_card; print(model_card('docs/results/synthetic.json').data.license)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.stdout.strip() == "apache-2.0", done.stderr[-2000:]
 
 
 def test_every_corpus_is_known_with_the_licence_of_its_builder():
