@@ -142,7 +142,8 @@ def loading(source: CardSource, repo_id: str | None) -> str:
     if travels and source.processor:
         parts += [
             "Without it, by the code that travels with the weights. That needs torch, transformers, scipy and Pillow; to open media "
-            "files also PyAV, soundfile and OpenCV:",
+            "files also PyAV, soundfile and OpenCV. torchaudio is not needed; if the import of transformers fails in it (its CUDA build "
+            "beside a torch for CPUs), uninstall it:",
             remote,
         ]
     else:

@@ -719,6 +719,27 @@ def test_model_card_md_is_what_the_command_gives(tmp_path):
     assert made.read_text(encoding="utf-8") == committed.read_text(encoding="utf-8"), f"run: {remedy}"
 
 
+def test_scores_of_model_card_md_are_those_of_the_committed_results():
+    items = json.loads((ROOT / "docs" / "results" / "ravdess_au.json").read_text(encoding="utf-8"))["results"]
+    known = numbers("1 95 % 15 bins p < 0.001")
+    for item in (item for item in items if item["protocol"] == PLAIN):
+        parts = [item[key] for key in ("summary", "single_modality", "missing", "paired", "settings")]
+        known |= set().union(*map(forms, parts)) | {f"{1000 * item['seconds_per_clip']:.1f}"}
+        known |= {f"{item['num_parameters'] / 1e6:.2f}", f"{item['num_parameters'] / 1e3:.1f}"}
+    sections = sections_of((ROOT / "model_card.md").read_text(encoding="utf-8"))
+    titles = [
+        "Results",
+        "Per class",
+        "Confusion",
+        "With inputs missing",
+        "Calibration",
+        "Other methods, same protocol",
+    ]
+    found = set().union(*(numbers(sections[title]) for title in titles))
+    assert len(found) > 200
+    assert found - known == set()
+
+
 def test_the_command(folders, tmp_path, capsys):
     folder = shutil.copytree(folders("sentiment"), tmp_path / "run")
     assert tacfn.main(["card", str(folder), "--repo_id", "someone/tiny"]) == 0
