@@ -55,6 +55,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=["modeling_tacfn", "dataset_scripts"],
+    package_data={"modeling_tacfn": ["model_card_template.md"]},
     py_modules=["tacfn"],
     install_requires=CORE,
     extras_require={"train": TRAIN, "mosei": MOSEI, "space": SPACE, "export": EXPORT, "dev": DEV},

@@ -43,6 +43,13 @@ FOLDS_EXAMPLE = """examples:
   tacfn folds --dataset ravdess --data_dir RAVDESS --folds my_folds.json --json
 
 train.py --folds FILE trains on the folds of a file. A speaker or a take on both sides of a fold is an error here and there."""
+CARD_EXAMPLE = """examples:
+  tacfn card runs/synthetic
+  tacfn card runs/ravdess --repo_id someone/tacfn-ravdess
+  tacfn card docs/results/ravdess_au.json --method tacfn --protocol plain --output model_card.md
+
+The card is README.md in the folder, with the pictures that it shows; of a results file alone it is printed. Every number in it is
+one of the files; a README.md that somebody wrote himself is kept."""
 PREDICT_EXAMPLE = """examples:
   tacfn predict clip.mp4 --model runs/synthetic --plot prediction.png
   tacfn predict clip.webm another.mp4 --model DIR --json
@@ -72,7 +79,24 @@ def build_parser() -> argparse.ArgumentParser:
     info.add_argument("--json", action="store_true", help="print JSON and nothing else")
     info.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
     _add_convert(commands)
+    _add_card(commands)
     return parser
+
+
+def _add_card(commands) -> None:
+    card = commands.add_parser(
+        "card",
+        help="the model card of a trained network, from its results",
+        epilog=CARD_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    card.add_argument("folder", metavar="DIR", help="folder of a training, or a results.json")
+    card.add_argument("--repo_id", metavar="NAME", help="repository that the card is for, as in someone/name")
+    card.add_argument(
+        "--output", type=Path, metavar="FILE.md", help="another file than README.md in DIR; it is replaced"
+    )
+    card.add_argument("--method", metavar="NAME", help="which method, of a results file of several")
+    card.add_argument("--protocol", metavar="NAME", help="which protocol, of a results file of several")
 
 
 def _add_convert(commands) -> None:
@@ -307,6 +331,7 @@ def main(arguments: list[str] | None = None) -> int:
             "folds": cli.show_folds,
             "prepare": cli.prepare,
             "info": cli.describe,
+            "card": cli.write_card,
         }
         return commands[options.command](options)
     except (ValueError, OSError) as error:

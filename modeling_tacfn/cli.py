@@ -256,6 +256,21 @@ def describe(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def write_card(arguments: argparse.Namespace) -> int:
+    """Write the model card of a folder, or print that of a results file."""
+    from .model_card import model_card, save_model_card, write_model_card
+
+    chosen = {"method": arguments.method, "protocol": arguments.protocol}
+    with _notes():
+        if arguments.output:
+            print(write_model_card(arguments.folder, arguments.output, arguments.repo_id, **chosen))
+        elif Path(arguments.folder).is_file():
+            print(model_card(arguments.folder, arguments.repo_id, **chosen), end="")
+        else:
+            print(save_model_card(arguments.folder, arguments.repo_id))
+    return 0
+
+
 def convert(arguments: argparse.Namespace) -> int:
     """Make a model folder of an author's checkpoint."""
     labels = {"labels": arguments.labels} if arguments.labels else {}

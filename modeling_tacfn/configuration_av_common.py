@@ -13,10 +13,31 @@
 # limitations under the License.
 """What the configurations of all networks of this package share."""
 
+import dataclasses
+
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
+from transformers.utils import logging
 
 
+logger = logging.get_logger(__name__)
+
+# What the library puts beside the fields of a configuration, in a saved file or in a call.
+LIBRARY_KEYS = frozenset(
+    {
+        "attn_implementation",
+        "auto_map",
+        "custom_pipelines",
+        "experts_implementation",
+        "model_type",
+        "name_or_path",
+        "num_labels",
+        "output_attentions",
+        "per_layer_config",
+        "quantization_config",
+        "torch_dtype",
+    }
+)
 RAVDESS_LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 
 
@@ -25,6 +46,7 @@ class AudioVideoConfig(PreTrainedConfig):
     """The labels of a network: RAVDESS's eight emotions unless others are given, always saved with their names."""
 
     def __post_init__(self, **kwargs):
+        warn_of_unknown_fields(type(self), kwargs)
         if self.id2label is None and kwargs.get("num_labels") is None:
             self.id2label = dict(enumerate(RAVDESS_LABELS))
         if self.id2label is not None and self.label2id is None:
@@ -34,6 +56,22 @@ class AudioVideoConfig(PreTrainedConfig):
     def to_diff_dict(self):
         # The library leaves two unnamed labels out of the saved file, its own default; ours is another.
         return super().to_diff_dict() | {"id2label": self.id2label, "label2id": self.label2id}
+
+
+def warn_of_unknown_fields(config_class: type, given: dict) -> None:
+    """
+    Name the fields that this version does not know, which the library would keep and nobody would read.
+
+    A file of a newer version then does not pass for one of this version: what such a field asks for is not done.
+    """
+    known = {field.name for field in dataclasses.fields(config_class)} | LIBRARY_KEYS
+    unknown = sorted(name for name in given if name not in known and not name.startswith("_"))
+    if unknown:
+        logger.warning(
+            f"{config_class.__name__} does not know the fields {', '.join(unknown)}: the file was written by a newer version of "
+            "modeling_tacfn or of transformers, or a name is misspelt. They are kept but have no effect, so the network may "
+            "answer otherwise than its authors meant; upgrade, or correct them."
+        )
 
 
 def check_encoder_sizes(config) -> None:
