@@ -68,6 +68,30 @@ class _Predictions:
         self.answers, self.references = np.concatenate(answers), np.concatenate(references)
 
 
+def counts_by_speaker(predictions: Sequence[Mapping[str, Any]], task: EmotionTask) -> dict[str, dict[str, Any]]:
+    """
+    What happened to the clips of each speaker, over all runs, from which his scores follow.
+
+    Args:
+        predictions (`Sequence[Mapping]`): of any number of runs; those of unknown speakers are left out.
+        task ([`~tasks.EmotionTask`] or another): counts them.
+
+    Returns:
+        `dict[str, dict]`: by speaker, in natural order, `counts` (nested lists) and the number of `answers` they are made of.
+    """
+    chosen: dict[str, list[Mapping]] = {}
+    for item in predictions:
+        if item["speaker"] is not None:
+            chosen.setdefault(str(item["speaker"]), []).append(item)
+    speakers = {}
+    for speaker, items in sorted(chosen.items(), key=lambda pair: (len(pair[0]), pair[0])):
+        references, answers = (
+            np.array([item[key] for item in items]) for key in (task.reference_key, task.answer_key)
+        )
+        speakers[speaker] = {"counts": task.counts(references, answers).tolist(), "answers": len(items)}
+    return speakers
+
+
 def _speaker(item: Mapping[str, Any]) -> str:
     """Whose clip it is. Where nobody knows, the clips are drawn one by one, which makes intervals too narrow."""
     return f"clip {item['clip_id']}" if item["speaker"] is None else str(item["speaker"])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from huggingface_hub import EvalResult
 
+from .aggregation import counts_by_speaker
 from .model_card_facts import corpus_facts
 from .model_card_source import CardSource
 from .model_card_text import capitalised, counted, listed
@@ -163,18 +164,10 @@ def missing(source: CardSource) -> str:
 
 def by_speaker(source: CardSource) -> dict[str, tuple[np.ndarray, int]]:
     """Counts of each known test speaker, over all folds and seeds, and of how many answers they are made."""
-    task, chosen = source.task, {}
-    for item in source.predictions if source.knows_speakers else ():
-        if item["speaker"] is not None:
-            chosen.setdefault(str(item["speaker"]), []).append(item)
-    return {
-        speaker: (task.counts(*_arrays(task, items)), len(items))
-        for speaker, items in sorted(chosen.items(), key=lambda pair: (len(pair[0]), pair[0]))
-    }
-
-
-def _arrays(task, items: list[Mapping]) -> tuple[np.ndarray, np.ndarray]:
-    return tuple(np.array([item[key] for item in items]) for key in (task.reference_key, task.answer_key))
+    if not source.knows_speakers:
+        return {}
+    kept = source.results.get("speakers") or counts_by_speaker(source.predictions, source.task)
+    return {speaker: (np.array(item["counts"]), item["answers"]) for speaker, item in kept.items()}
 
 
 def spread(source: CardSource) -> str:

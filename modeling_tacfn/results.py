@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .aggregation import paired_test, summarize
+from .aggregation import counts_by_speaker, paired_test, summarize
 from .files import save_json_atomic
-from .tasks import TASKS, EmotionTask
+from .tasks import TASKS, EmotionTask, make_task
 
 
 __all__ = [
@@ -211,7 +211,8 @@ def overview(results: Sequence[Mapping[str, Any] | str | os.PathLike], reference
     Returns:
         `dict`: `results`, ordered by protocol and within it by their WAR; beside `summary` each has `paired`, what
         [`paired_test`] says of its WAR and UAR minus those of the reference, and `validation_uar`, mean and standard
-        deviation over the runs of what the validation speakers' clips got: the score by which options may be chosen.
+        deviation over the runs of what the validation speakers' clips got: the score by which options may be chosen;
+        and `speakers`, the counts of each test speaker, where it is known who speaks.
     """
     items = [item if isinstance(item, Mapping) else load_results(item) for item in results]
     items.sort(key=lambda item: (item["protocol"], item["summary"][next(iter(task_of(item).scores))]["mean"]))
@@ -230,6 +231,7 @@ def overview(results: Sequence[Mapping[str, Any] | str | os.PathLike], reference
                 **item,
                 "paired": {"reference": reference, **paired} if paired else None,
                 "validation_uar": _validation_uar(item["runs"]),
+                "speakers": _speaker_counts(item),
                 "runs": runs,
             }
         )
@@ -243,6 +245,13 @@ def task_of(results: Mapping[str, Any]) -> type[EmotionTask]:
 
 def _protocol(item: Mapping[str, Any]) -> tuple[str, str, str]:
     return item["corpus"], item["protocol"], task_of(item).name
+
+
+def _speaker_counts(item: Mapping[str, Any]) -> dict[str, dict] | None:
+    if item["protocol"] == RANDOM_CLIPS:
+        return None
+    predictions = [row for run in item["runs"] for row in run["predictions"]]
+    return counts_by_speaker(predictions, make_task(item.get("task", EmotionTask.name), item["labels"]))
 
 
 def _validation_uar(runs: Sequence[Mapping[str, Any]]) -> dict[str, float | None] | None:
