@@ -7,6 +7,7 @@ chosen. A crop is cut once, as soon as the next search tells where the face goes
 """
 
 import math
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -263,16 +264,23 @@ def _steadied(before: FacePoint | None, point: FacePoint, after: FacePoint | Non
 
 
 def _between(before: FacePoint, after: FacePoint, seconds: float) -> FacePoint:
-    """The face between two points: on its way, or where the one search that saw it did."""
-    if before.track is not None and before.track == after.track and after.seconds > before.seconds:
-        part = (seconds - before.seconds) / (after.seconds - before.seconds)
-        return FacePoint(seconds, (1 - part) * before.box + part * after.box, after.track)
+    """The face on its way from one search to the next; unknown where one of them did not see it."""
     if seconds >= after.seconds - 1e-6:
         return after
-    nearer = before if seconds - before.seconds < after.seconds - seconds else after
-    if before.box is None or after.box is None:
-        nearer = before if after.box is None else after
-    return FacePoint(seconds, nearer.box, nearer.track)
+    if before.track is None or before.track != after.track:
+        return FacePoint(seconds)
+    part = (seconds - before.seconds) / (after.seconds - before.seconds)
+    return FacePoint(seconds, (1 - part) * before.box + part * after.box, after.track)
 
 
-__all__ = ["Crop", "FaceChoice", "FaceCrops", "FaceFollower", "FacePoint", "parse_choices"]
+def face_at(points: Sequence[FacePoint], seconds: float) -> FacePoint:
+    """The followed face at any time, from the points of a [`FaceCrops`]; without a box where it was not seen."""
+    place = bisect_left(points, seconds, key=lambda point: point.seconds)
+    if not points:
+        return FacePoint(seconds)
+    if place in (0, len(points)):
+        return points[min(place, len(points) - 1)]
+    return _between(points[place - 1], points[place], seconds)
+
+
+__all__ = ["Crop", "FaceChoice", "FaceCrops", "FaceFollower", "FacePoint", "face_at", "parse_choices"]

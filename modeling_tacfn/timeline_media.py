@@ -128,7 +128,7 @@ class SoundTrack(_Track):
     def __init__(self, av, path: str):
         super().__init__(av, path, "audio")
         self.rate: int | None = None
-        self._frames = self.decoded()
+        self._placed = self.placed()
         self._blocks: deque[tuple[int, np.ndarray]] = deque()
         self._cursor: int | None = None
         self._forgotten = 0
@@ -142,11 +142,9 @@ class SoundTrack(_Track):
     def read_until(self, seconds: float) -> None:
         """Decode what lies before `seconds`, or all there is."""
         while not self.has_ended and (self.rate is None or self._cursor < seconds * self.rate):
-            frame = next(self._frames, None)
-            if frame is None:
-                self.has_ended = True
-            else:
-                self._take(frame)
+            block = next(self._placed, None)
+            if block is not None:
+                self._take(*block)
 
     def cut(self, start: float, end: float) -> np.ndarray | None:
         """Samples `(num_samples,)` of a window that was read and not forgotten, zeros where there are none; `None` without a track."""
@@ -168,22 +166,27 @@ class SoundTrack(_Track):
         while self._blocks and self._blocks[0][0] + len(self._blocks[0][1]) <= self._forgotten:
             self._blocks.popleft()
 
-    def _take(self, frame) -> None:
+    def placed(self) -> Iterator[tuple[int, object]]:
+        """Each block as PyAV decodes it, with the place of its first sample, at `rate`, counted from the start of the recording."""
+        for frame in self.decoded():
+            self.rate = self.rate or frame.sample_rate
+            position = self._cursor or 0
+            if frame.pts is not None:
+                seconds = frame.pts * float(frame.time_base or self.stream.time_base) - self.zero
+                stamped = round(seconds * self.rate)
+                if self._cursor is None or abs(stamped - self._cursor) > SOUND_GAP_SECONDS * self.rate:
+                    check_jump(self.path, (stamped - (self._cursor or 0)) / self.rate)
+                    position = stamped
+            self._cursor = position + round(frame.samples * self.rate / frame.sample_rate)
+            self._filled = max(self._filled, self._cursor)
+            yield position, frame
+        self.has_ended = True
+
+    def _take(self, position: int, frame) -> None:
         samples = clean(mono(self.av, frame))
-        if self.rate is None:
-            self.rate = frame.sample_rate
-        elif frame.sample_rate != self.rate:
+        if frame.sample_rate != self.rate:
             samples = resample(samples, frame.sample_rate, self.rate)
-        position = self._cursor or 0
-        if frame.pts is not None:
-            seconds = frame.pts * float(frame.time_base or self.stream.time_base) - self.zero
-            stamped = round(seconds * self.rate)
-            if self._cursor is None or abs(stamped - self._cursor) > SOUND_GAP_SECONDS * self.rate:
-                check_jump(self.path, (stamped - (self._cursor or 0)) / self.rate)
-                position = stamped
-        self._cursor = position + len(samples)
-        self._filled = max(self._filled, self._cursor)
-        if self._cursor > self._forgotten:
+        if position + len(samples) > self._forgotten:
             self._blocks.append((position, samples))
 
 
