@@ -114,6 +114,10 @@ def follow_recording(arguments: argparse.Namespace) -> int:
     for option, paths in (("--output", arguments.output), ("--video", [arguments.video] if arguments.video else [])):
         for path in paths:
             _check_writable(option, path)
+            if path.exists() and os.path.samefile(path, arguments.recording):
+                raise ValueError(
+                    f"{option} {path}: expected another file than the recording itself, which it would replace."
+                )
     with _notes():
         model, processor = load(arguments.model, arguments.device, arguments.trust_remote_code)
         statistics = speaker_statistics(processor, None, arguments.speaker)

@@ -191,7 +191,9 @@ def announced_seconds(container, streams, zero: float) -> float | None:
         return None
     lengths = [float((s.duration + (s.start_time or 0)) * s.time_base) for s in streams if s.duration]
     if not lengths and container.duration:
-        lengths = [(container.duration + (container.start_time or 0)) / 1e6]
+        # Matroska counts its duration from time 0, whenever the first packet comes.
+        start = 0 if container.format.name.startswith("matroska") else container.start_time or 0
+        lengths = [(container.duration + start) / 1e6]
     return max(lengths) - zero if lengths else None
 
 

@@ -67,7 +67,7 @@ def grow_timeline(
             network was trained on.
         hop_seconds (`float`, *optional*, defaults to 1): from the start of a window to that of the next. The last window is the
             first that reaches the end of the recording, where it is cut.
-        min_seconds (`float`, *optional*, defaults to 0.5): a shorter window, which only the last can be, is not answered.
+        min_seconds (`float`, *optional*, defaults to 0.5): a last window that was cut to less is not answered.
         faces (`str`, [`FaceChoice`] or a list of those, *optional*, defaults to `"largest"`): which of several faces is
             followed: `"largest"`, `"left"`, `"right"`, `"2"` (from the left), `"320,180"` (a point in pixels), each from a time
             on with `@SECONDS`.
@@ -83,10 +83,10 @@ def grow_timeline(
         MediaError: the file cannot be read, or has nothing that the network takes.
         ValueError: an option out of range, or a table without times or columns.
     """
-    if not 0 < hop_seconds < np.inf or not 0 < min_seconds <= window_seconds < np.inf or batch_size < 1:
+    if not (0 < hop_seconds < np.inf and 0 < window_seconds < np.inf and min_seconds >= 0 and batch_size >= 1):
         raise ValueError(
-            "expected hop_seconds above 0, 0 < min_seconds <= window_seconds and a batch_size of at least 1, got "
-            f"hop_seconds={hop_seconds}, min_seconds={min_seconds}, window_seconds={window_seconds}, batch_size={batch_size}."
+            "expected hop_seconds and window_seconds above 0, min_seconds of at least 0 and a batch_size of at least 1, got "
+            f"{hop_seconds}, {window_seconds}, {min_seconds} and {batch_size}."
         )
     started = time.perf_counter()
     choices = parse_choices(faces)
@@ -107,7 +107,7 @@ def grow_timeline(
         reader = WindowReader(recording, processor, choices, tables, window_seconds, hop_seconds)
         timeline.faces = reader.crops.points if reader.crops else []
         pending: list[tuple[Window, ClipInputs | None]] = []
-        for window, clip in reader.windows(takes_sound, min_seconds):
+        for window, clip in reader.windows(takes_sound, min(min_seconds, window_seconds)):
             pending.append((window, clip))
             # Windows without an answer wait for those with one, but not for ever.
             if sum(clip is not None for _, clip in pending) < batch_size and len(pending) < 8 * batch_size:

@@ -216,8 +216,8 @@ class Recording:
     def warn_of_damage(self) -> None:
         """Say, once all was read, what of the file is not there."""
         tracks = [track for track in (self.pictures, self.sound) if track is not None]
-        reached = max(track.end_seconds for track in tracks)
-        missing = self.announced_seconds if is_cut_short(reached, self.announced_seconds) else None
+        reached = max((track.end_seconds for track in tracks), default=0.0)
+        missing = self.announced_seconds if tracks and is_cut_short(reached, self.announced_seconds) else None
         warn_of_damage(self.path, reached, missing, sum(track.damaged for track in tracks))
 
 

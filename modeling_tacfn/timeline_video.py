@@ -38,11 +38,13 @@ def save_video(
         on_progress (`Callable`, *optional*): told the share that is done, from 0 to 1, now and then.
 
     Raises:
-        ValueError: another ending, or no windows.
+        ValueError: another ending, the recording's own name, or no windows.
         MediaError: the recording cannot be read, or has no pictures.
     """
     if Path(path).suffix.lower() not in ENDINGS:
         raise ValueError(f"{path}: expected a file name ending in {', '.join(ENDINGS)}.")
+    if os.path.exists(path) and os.path.samefile(path, timeline.source):
+        raise ValueError(f"{path}: expected another file than the recording itself, which it would replace.")
     if not timeline.windows:
         raise ValueError("expected a timeline with at least one window, got none.")
     av = import_av()

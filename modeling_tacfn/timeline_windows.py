@@ -46,7 +46,7 @@ class WindowReader:
                 return
             is_last = last is not None and last <= end + SHORTEST_REST
             end = min(end, last) if is_last else end
-            if end - start < min_seconds:
+            if end - start < min_seconds - 1e-6:
                 yield Window(start, end, states=(TOO_SHORT,)), None
             else:
                 yield self._cut(start, end, takes_sound)
@@ -83,7 +83,7 @@ class WindowReader:
             self.sound.read_until(end)
             return max(seen, self.sound.end_seconds) if self.sound.has_ended else None
         if self.sound is None:
-            return 0.0
+            return max((table.end_seconds for table in self.tables.values()), default=0.0)
         return self.sound.end_seconds if self.sound.has_ended else None
 
     def _forget(self, start: float) -> None:
@@ -158,6 +158,13 @@ class FeatureRows:
         seconds = table.values(rows, [column])[:, 0]
         order = np.argsort(seconds, kind="stable")[: np.isfinite(seconds).sum()]
         self.seconds, self.values = seconds[order], table.values(rows, processor.feature_columns[name])[order]
+
+    @property
+    def end_seconds(self) -> float:
+        """When the last row is over; 0 without rows."""
+        if not len(self.seconds):
+            return 0.0
+        return float(self.seconds[-1] + (self.seconds[-1] - self.seconds[0]) / max(len(self.seconds) - 1, 1))
 
     def between(self, start: float, end: float) -> np.ndarray:
         low, high = np.searchsorted(self.seconds, (start - 1e-6, end - 1e-6))
