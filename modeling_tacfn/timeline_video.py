@@ -16,6 +16,7 @@ from .media import import_av
 from .media_decode import upright
 from .timeline_colours import EMPTY, colours_of
 from .timeline_faces import face_at
+from .timeline_files import check_not_the_recording
 from .timeline_media import PictureTrack, SoundTrack, open_recording
 from .timeline_result import Timeline, Window
 
@@ -43,8 +44,7 @@ def save_video(
     """
     if Path(path).suffix.lower() not in ENDINGS:
         raise ValueError(f"{path}: expected a file name ending in {', '.join(ENDINGS)}.")
-    if os.path.exists(path) and os.path.samefile(path, timeline.source):
-        raise ValueError(f"{path}: expected another file than the recording itself, which it would replace.")
+    check_not_the_recording(path, timeline.source)
     if not timeline.windows:
         raise ValueError("expected a timeline with at least one window, got none.")
     av = import_av()
