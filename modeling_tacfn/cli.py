@@ -20,7 +20,7 @@ from .prediction import Prediction, load, predict, speaker_statistics
 from .prediction_plot import plot_prediction
 from .results import load_results, results_table
 from .timeline import grow_timeline
-from .timeline_files import save_timeline, timeline_table, to_dict
+from .timeline_files import check_not_the_recording, save_timeline, timeline_table, to_dict
 from .timeline_video import save_video
 
 
@@ -114,10 +114,7 @@ def follow_recording(arguments: argparse.Namespace) -> int:
     for option, paths in (("--output", arguments.output), ("--video", [arguments.video] if arguments.video else [])):
         for path in paths:
             _check_writable(option, path)
-            if path.exists() and os.path.samefile(path, arguments.recording):
-                raise ValueError(
-                    f"{option} {path}: expected another file than the recording itself, which it would replace."
-                )
+            check_not_the_recording(path, arguments.recording)
     with _notes():
         model, processor = load(arguments.model, arguments.device, arguments.trust_remote_code)
         statistics = speaker_statistics(processor, None, arguments.speaker)
