@@ -19,7 +19,7 @@ from .convert import convert_checkpoint
 from .prediction import Prediction, load, predict, speaker_statistics
 from .prediction_plot import plot_prediction
 from .results import load_results, results_table
-from .timeline import grow_timeline
+from .timeline import make_timeline
 from .timeline_files import check_not_the_recording, save_timeline, timeline_table, to_dict
 from .timeline_video import save_video
 
@@ -119,7 +119,7 @@ def follow_recording(arguments: argparse.Namespace) -> int:
         model, processor = load(arguments.model, arguments.device, arguments.trust_remote_code)
         statistics = speaker_statistics(processor, None, arguments.speaker)
     with _notes(arguments.recording), _progress("Reading") as show:
-        for timeline in grow_timeline(
+        timeline = make_timeline(
             model,
             processor,
             arguments.recording,
@@ -130,9 +130,10 @@ def follow_recording(arguments: argparse.Namespace) -> int:
             features=dict(arguments.features),
             statistics=statistics,
             batch_size=arguments.batch_size,
-        ):
-            show(timeline.progress)
-    timeline = timeline.refined(arguments.smoothing_seconds, arguments.threshold)
+            smoothing_seconds=arguments.smoothing_seconds,
+            threshold=arguments.threshold,
+            on_progress=show,
+        )
     for note in timeline.notes:
         _say(f"note: {note}")
     for path in arguments.output:
