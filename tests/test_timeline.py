@@ -338,6 +338,40 @@ def test_options_out_of_range(wrong, talk):
         make_timeline(build("audio_video"), clip_processor(), talk, **wrong)
 
 
+def test_random_damage_ends_in_an_answer_or_a_media_error(tmp_path, talk):
+    rng, model, processor = np.random.default_rng(0), build("audio_video"), clip_processor()
+    options = {"pipe": True, "format": "webm", **WEBM}
+    live = write_mp4(tmp_path / "live.webm", numbered_frames(50), scale(2, 48000), 48000, 25, **options)
+    answered = 0
+    for source in (talk, live) * 5:
+        content = bytearray(source.read_bytes())
+        for place in rng.integers(0, len(content), 20):
+            content[place] = rng.integers(256)
+        path = tmp_path / f"damaged{source.suffix}"
+        path.write_bytes(content[: rng.integers(len(content) // 2, len(content))])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                answered += make_timeline(model, processor, path).is_complete
+            except MediaError:
+                continue
+    assert answered > 2
+
+
+def test_a_speaker_normalised_network_judges_against_the_speaker(talk):
+    plain, normalised = feature_processor(), feature_processor()
+    normalised.is_speaker_normalized = True
+    model = sensitive("features", plain, scale(6))
+    with pytest.raises(ValueError, match="clips of the same speaker"):
+        make_timeline(model, normalised, talk)
+    statistics = normalised.speaker_statistics([normalised.read(audio=talk)])
+    timeline = make_timeline(model, normalised, talk, statistics=statistics, hop_seconds=3)
+    clip = normalised.read(audio=talk, end_seconds=3)
+    with torch.inference_mode():
+        logits = model(**normalised.batch([clip], speaker=statistics)).logits[0]
+    np.testing.assert_allclose(scores_of(timeline)[0], logits.softmax(-1).numpy(), atol=1e-5)
+
+
 def test_it_grows_while_it_is_read(talk, monkeypatch):
     read = []
     frames = PictureTrack.frames

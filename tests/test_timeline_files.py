@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 from datetime import datetime
+from pathlib import Path
 from xml.etree import ElementTree
 
 import av
@@ -335,5 +336,6 @@ def test_the_command_refuses_before_it_works(recording, model, tmp_path, capsys)
 def test_what_the_arguments_say_is_what_the_code_takes():
     assert timeline_files.ENDINGS == TIMELINE_FILES
     assert timeline_video.ENDINGS == TIMELINE_VIDEOS
-    for line in re.findall(r"^  tacfn (.+)$", TIMELINE_EXAMPLE, re.MULTILINE):
+    page = (Path(__file__).resolve().parents[1] / "docs" / "timeline.md").read_text(encoding="utf-8")
+    for line in re.findall(r"^(?:  )?tacfn (.+)$", f"{TIMELINE_EXAMPLE}\n{page}", re.MULTILINE):
         assert build_parser().parse_args(line.split()).command == "timeline"
