@@ -77,7 +77,7 @@ def grow_timeline(
         window_seconds (`float`, *optional*, defaults to 3): length of a window. Best about as long as the clips that the
             network was trained on.
         hop_seconds (`float`, *optional*, defaults to 1): from the start of a window to that of the next. The last window is the
-            first that reaches the end of the recording, where it is cut.
+            first that reaches the end of the recording, to 0.15 s, where it is cut.
         min_seconds (`float`, *optional*, defaults to 0.5): a last window that was cut to less is not answered.
         faces (`str`, [`FaceChoice`] or a list of those, *optional*, defaults to `"largest"`): which of several faces is
             followed: `"largest"`, `"left"`, `"right"`, `"2"` (from the left), `"320,180"` (a point in pixels), each from a time

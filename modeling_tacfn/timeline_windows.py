@@ -18,8 +18,8 @@ from .timeline_result import NO_FACE, NO_SOUND, TOO_SHORT, Window
 
 # Sound that goes on for less than this after the last picture is how files end; more is a recording without pictures.
 TAIL_SECONDS = 1.0
-# A recording that is longer than a window by less than this gets no window more.
-SHORTEST_REST = 1e-3
+# A recording that goes on for less than this after a window gets no window more: lossy sound ends in so much padding.
+SHORTEST_REST = 0.15
 TIME_COLUMNS = ("timestamp", "frameTime")  # of OpenFace and openSMILE
 
 
