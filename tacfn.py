@@ -6,6 +6,7 @@ It stands outside of the package, whose import takes torch and transformers alon
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -59,12 +60,23 @@ a network trained on speaker-normalised features needs more clips of the same sp
   tacfn predict speech.wav --model DIR --features 'units=au.csv#7' \\
       --speaker_clips 'more1.wav,units=au.csv#1' 'more2.wav,units=au.csv#2' 'more3.wav,units=au.csv#3'"""
 
+TIMELINE_FILES = (".csv", ".json", ".srt", ".eaf", *PICTURES)
+TIMELINE_VIDEOS = (".mp4", ".mov", ".mkv")
+TIMELINE_EXAMPLE = """examples:
+  tacfn timeline talk.mp4 --model DIR --output talk.csv talk.eaf talk.png
+  tacfn timeline talk.mp4 --model DIR --video talk_seen.mp4 --smoothing_seconds 5 --threshold 0.4
+  tacfn timeline interview.mp4 --model DIR --face left --face right@125.5 --json
+
+The recording is read once, in flat memory. --output: .csv and .json hold every window, .srt subtitles, .eaf annotations for
+ELAN, .png, .pdf and .svg a picture."""
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; what `command` holds after parsing names one of them."""
     parser = argparse.ArgumentParser(prog="tacfn", description="Emotions from sound and face, with TACFN.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_predict(commands)
+    _add_timeline(commands)
     _add_adapt(commands)
     _add_compare(commands)
     _add_folds(commands)
@@ -114,6 +126,61 @@ def _add_convert(commands) -> None:
     convert.add_argument(
         "--labels", nargs="+", metavar="NAME", help="names of the classes, in order; RAVDESS's if not given"
     )
+
+
+def _add_timeline(commands) -> None:
+    timeline = commands.add_parser(
+        "timeline",
+        help="emotions over a long recording",
+        usage="tacfn timeline RECORDING --model MODEL [options]",
+        epilog=TIMELINE_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    timeline.add_argument("recording", metavar="RECORDING", help="video or sound file of any length")
+    timeline.add_argument("--model", required=True, help="folder of a trained network, or its name on the Hub")
+    timeline.add_argument("--window_seconds", type=seconds, default=3.0, metavar="S", help="length of a window, 3")
+    timeline.add_argument("--hop_seconds", type=seconds, default=1.0, metavar="S", help="from window to window, 1")
+    timeline.add_argument(
+        "--smoothing_seconds", type=seconds, default=0.0, metavar="S", help="average the scores over so long, 0: not"
+    )
+    timeline.add_argument(
+        "--threshold",
+        type=share,
+        default=0.0,
+        metavar="P",
+        help="a highest score below this is called unsure, 0: none",
+    )
+    timeline.add_argument(
+        "--face",
+        type=face,
+        action="append",
+        metavar="WHICH[@SECONDS]",
+        help="which face is followed, from a time on: largest (default), left, right, a number counted from the left, or a "
+        "point x,y in pixels; may be given several times",
+    )
+    timeline.add_argument("--no_audio", action="store_true", help="leave the sound out")
+    timeline.add_argument(
+        "--features",
+        type=feature,
+        action="append",
+        default=[],
+        metavar="NAME=FILE.csv",
+        help="table of a feature with a row per frame and its timestamp",
+    )
+    timeline.add_argument("--speaker", metavar="FILE.json", help="what `tacfn adapt` made of the speaker's clips")
+    timeline.add_argument(
+        "--output", type=timeline_file, nargs="+", default=[], metavar="FILE", help=f"{', '.join(TIMELINE_FILES)}"
+    )
+    timeline.add_argument(
+        "--video",
+        type=timeline_video,
+        metavar="FILE",
+        help=f"the recording with its answers ({', '.join(TIMELINE_VIDEOS)})",
+    )
+    timeline.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    timeline.add_argument("--batch_size", type=positive, default=4, help="windows at a time, 4; changes no answer")
+    timeline.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, …")
+    timeline.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
 
 
 def _add_adapt(commands) -> None:
@@ -302,9 +369,46 @@ def media_of(path: str) -> list[dict]:
 
 
 def picture(text: str) -> Path:
-    if Path(text).suffix.lower() not in PICTURES:
-        raise argparse.ArgumentTypeError(f"expected a file name ending in {', '.join(PICTURES)}, got {text!r}")
+    return _file_name(text, PICTURES)
+
+
+def timeline_file(text: str) -> Path:
+    return _file_name(text, TIMELINE_FILES)
+
+
+def timeline_video(text: str) -> Path:
+    return _file_name(text, TIMELINE_VIDEOS)
+
+
+def _file_name(text: str, endings: tuple[str, ...]) -> Path:
+    if Path(text).suffix.lower() not in endings:
+        raise argparse.ArgumentTypeError(f"expected a file name ending in {', '.join(endings)}, got {text!r}")
     return Path(text)
+
+
+def face(text: str) -> str:
+    if not re.fullmatch(r"(largest|left|right|[1-9]\d*|\d+(\.\d+)?,\d+(\.\d+)?)(@\d+(\.\d+)?)?", text):
+        raise argparse.ArgumentTypeError(
+            f"expected largest, left, right, a number or a point x,y, with or without @SECONDS, got {text!r}"
+        )
+    return text
+
+
+def seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e6:
+        raise argparse.ArgumentTypeError(f"expected a number of seconds of at least 0, got {text!r}")
+    return value
+
+
+def share(text: str) -> float:
+    value = seconds(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+    return value
 
 
 def positive(text: str) -> int:
@@ -325,6 +429,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         commands = {
             "predict": cli.predict_clips,
+            "timeline": cli.follow_recording,
             "adapt": cli.adapt,
             "compare": cli.compare_methods,
             "convert": cli.convert,

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,12 +19,15 @@ from .convert import convert_checkpoint
 from .prediction import Prediction, load, predict, speaker_statistics
 from .prediction_plot import plot_prediction
 from .results import load_results, results_table
+from .timeline import make_timeline
+from .timeline_files import check_not_the_recording, save_timeline, timeline_table, to_dict
+from .timeline_video import save_video
 
 
 def predict_clips(arguments: argparse.Namespace) -> int:
     """Print the emotions of every clip that can be read; 1 if there was one that cannot."""
     if arguments.plot:
-        _check_writable(arguments.plot)
+        _check_writable("--plot", arguments.plot)
     with _notes():
         model, processor = load(arguments.model, arguments.device, arguments.trust_remote_code)
         statistics = speaker_statistics(processor, arguments.speaker_clips, arguments.speaker)
@@ -55,12 +58,12 @@ def predict_clips(arguments: argparse.Namespace) -> int:
     return int(has_failed)
 
 
-def _check_writable(path: Path) -> None:
+def _check_writable(option: str, path: Path) -> None:
     """Refuse before the inference, not after it."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise OSError(
-            f"--plot {path}: expected a place where a file can be written, but none can be made in {folder}; choose another."
+            f"{option} {path}: expected a place where a file can be written, but none can be made in {folder}; choose another."
         )
 
 
@@ -104,6 +107,50 @@ def table(prediction: Prediction, top_k: int | None = None) -> str:
         )
         lines.append(f"  {name:<12} {share}")
     return "\n".join(lines)
+
+
+def follow_recording(arguments: argparse.Namespace) -> int:
+    """Say which emotions a long recording shows when, in every form that was asked for."""
+    for option, paths in (("--output", arguments.output), ("--video", [arguments.video] if arguments.video else [])):
+        for path in paths:
+            _check_writable(option, path)
+            check_not_the_recording(path, arguments.recording)
+    with _notes():
+        model, processor = load(arguments.model, arguments.device, arguments.trust_remote_code)
+        statistics = speaker_statistics(processor, None, arguments.speaker)
+    with _notes(arguments.recording), _progress("Reading") as show:
+        timeline = make_timeline(
+            model,
+            processor,
+            arguments.recording,
+            window_seconds=arguments.window_seconds,
+            hop_seconds=arguments.hop_seconds,
+            faces=arguments.face or "largest",
+            with_audio=not arguments.no_audio,
+            features=dict(arguments.features),
+            statistics=statistics,
+            batch_size=arguments.batch_size,
+            smoothing_seconds=arguments.smoothing_seconds,
+            threshold=arguments.threshold,
+            on_progress=show,
+        )
+    for note in timeline.notes:
+        _say(f"note: {note}")
+    for path in arguments.output:
+        save_timeline(timeline, path)
+    if arguments.video:
+        with _notes(arguments.recording), _progress("Writing the video") as show:
+            save_video(timeline, arguments.video, show)
+    print(json.dumps(to_dict(timeline), indent=2, ensure_ascii=False) if arguments.json else timeline_table(timeline))
+    return 0
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[float], None]]:
+    """A bar with the time that is left, on a terminal; takes the share that is done."""
+    layout = "{desc}: {percentage:3.0f} %|{bar}| {elapsed} gone, {remaining} left"
+    with tqdm(desc=what, total=1.0, bar_format=layout, disable=None) as bar:
+        yield lambda share: bar.update(max(share - bar.n, 0))
 
 
 def adapt(arguments: argparse.Namespace) -> int:

@@ -53,7 +53,7 @@ def find_faces(frames: np.ndarray, frames_searched: int = 5) -> np.ndarray | Non
     # From the first frame to the last, so that no box has to be guessed beyond a searched frame.
     searched = np.linspace(0, num_frames - 1, count).round().astype(int) if count > 1 else [num_frames // 2]
     for search in SEARCHES:
-        candidates = [_detect(frames[index], *search) for index in searched]
+        candidates = [detect_faces(frames[index], *search) for index in searched]
         if any(len(boxes) for boxes in candidates):
             break
     else:
@@ -180,8 +180,8 @@ def crop_region(frames: np.ndarray, region: Sequence[float]) -> np.ndarray:
     return frames[:, top:bottom, left:right]
 
 
-def _detect(frame: np.ndarray, longest: int, smallest: float, border: float) -> np.ndarray:
-    """Boxes (n, 4) of all faces in one frame, in its own pixels."""
+def detect_faces(frame: np.ndarray, longest: int, smallest: float, border: float) -> np.ndarray:
+    """Boxes (n, 4) of all faces in one frame, in its own pixels, by one of the `SEARCHES`."""
     cv2 = _import_cv2()
     height, width = frame.shape[:2]
     scale = min(1.0, longest / max(height, width))
@@ -218,14 +218,19 @@ def _follow(candidates: list[np.ndarray]) -> list[np.ndarray | None]:
     for order in (range(start + 1, len(candidates)), range(start - 1, -1, -1)):
         last = best
         for index in order:
-            boxes = candidates[index]
-            side = last[2] - last[0]
-            distance = np.abs((boxes[:, :2] + boxes[:, 2:] - last[:2] - last[2:]) / 2).max(axis=1, initial=0)
-            ratio = (boxes[:, 2] - boxes[:, 0]) / side
-            near = boxes[(distance < side) & (ratio > 0.6) & (ratio < 1.7)]
-            if len(near):
-                last = chosen[index] = near[np.argmax(_overlap(last, near))]
+            near = same_face(last, candidates[index])
+            if near is not None:
+                last = chosen[index] = near
     return chosen
+
+
+def same_face(last: np.ndarray, boxes: np.ndarray) -> np.ndarray | None:
+    """Of the boxes (n, 4) in another frame, the one that goes on with the face in `last`; `None` if none can."""
+    side = last[2] - last[0]
+    distance = np.abs((boxes[:, :2] + boxes[:, 2:] - last[:2] - last[2:]) / 2).max(axis=1, initial=0)
+    ratio = (boxes[:, 2] - boxes[:, 0]) / side
+    near = boxes[(distance < side) & (ratio > 0.6) & (ratio < 1.7)]
+    return near[np.argmax(_overlap(last, near))] if len(near) else None
 
 
 def _median_of_three(track: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from .media_decode import clean, decode, resample
-from .media_scan import MediaError, NoAudioError, NoVideoError, check_bytes, outside, scan
+from .media_scan import MediaError, NoAudioError, NoVideoError, check_bytes, outside, scan, unreadable
 
 
 __all__ = ["Clip", "MediaError", "NoAudioError", "NoVideoError", "read_audio", "read_clip", "resample"]
@@ -90,7 +90,7 @@ def read_clip(
         `MediaError`: the file is missing, not media, too damaged, too large, or the window lies outside of it;
             `NoVideoError` or `NoAudioError` if it lacks the only thing that was asked for.
     """
-    path = _checked_path(path)
+    path = checked_path(path)
     start, end = _checked_window(path, start_seconds, end_seconds)
     if num_frames is not None and (isinstance(num_frames, bool) or int(num_frames) != num_frames or num_frames < 1):
         raise ValueError(f"num_frames must be a whole number of at least 1 or None, received {num_frames!r}.")
@@ -100,22 +100,13 @@ def read_clip(
         sound = _read_soundfile(path, start, end)
         if sound is not None:
             return Clip(path, None, None, *sound, len(sound[0]) / sound[1], None)
-    av = _import_av()
+    av = import_av()
     try:
         span = scan(av, path, with_video, with_audio, start, end)
         pictures, sound, damaged = decode(av, path, span, num_frames if with_video else 0, with_audio)
     except av.FFmpegError as error:
-        raise MediaError(
-            f"{path}: expected an audio or video file, but it cannot be opened ({error.strerror or error}). It is cut "
-            f"short, damaged, or not media at all; copy it again or convert it with `ffmpeg -i <in> <out>.mp4`."
-        ) from error
-    if span.announced_seconds is not None:
-        warnings.warn(
-            f"{path}: cut short, only {span.reached_seconds:.2f} of {span.announced_seconds:.2f} s are there.",
-            stacklevel=2,
-        )
-    if damaged:
-        warnings.warn(f"{path}: {damaged} damaged packets were left out.", stacklevel=2)
+        raise unreadable(path, error) from error
+    warn_of_damage(path, span.reached_seconds, span.announced_seconds, damaged)
     frames, frame_seconds, source_size = pictures or (None, None, None)
     waveform, sampling_rate = sound or (None, None)
     if frames is None and waveform is None:
@@ -143,7 +134,17 @@ def read_audio(path, start_seconds: float | None = None, end_seconds: float | No
     return clip.waveform, clip.sampling_rate
 
 
-def _import_av():
+def warn_of_damage(path: str, reached_seconds: float, announced_seconds: float | None, damaged: int) -> None:
+    """Say what of a file is not there; `announced_seconds` only if it is cut short."""
+    if announced_seconds is not None:
+        warnings.warn(
+            f"{path}: cut short, only {reached_seconds:.2f} of {announced_seconds:.2f} s are there.", stacklevel=3
+        )
+    if damaged:
+        warnings.warn(f"{path}: {damaged} damaged packets were left out.", stacklevel=3)
+
+
+def import_av():
     try:
         import av
     except ImportError as error:
@@ -151,7 +152,8 @@ def _import_av():
     return av
 
 
-def _checked_path(path) -> str:
+def checked_path(path) -> str:
+    """The absolute path of a file that holds something; an error says what is wrong with any other."""
     if not isinstance(path, (str, Path)):
         raise TypeError(f"Expected the path of a media file as str or Path, received {type(path).__name__}.")
     # An absolute path is never taken for a protocol such as `http:` or `concat:`.

@@ -62,7 +62,7 @@ def decode(av, path: str, span: Span, num_frames: int | None, with_audio: bool):
     )
 
 
-def _spread(seconds: np.ndarray, num_frames: int | None, start: float, end: float) -> np.ndarray:
+def spread(seconds: np.ndarray, num_frames: int | None, start: float, end: float) -> np.ndarray:
     """Indices of the frames shown at the midpoints of equal parts of the span, none twice."""
     if num_frames is None or num_frames >= len(seconds):
         return np.arange(len(seconds))
@@ -74,24 +74,42 @@ def _spread(seconds: np.ndarray, num_frames: int | None, start: float, end: floa
     return np.minimum(chosen, len(seconds) - num_frames + steps)
 
 
+def prepare_pictures(path: str, stream) -> tuple[int, int]:
+    """Set the decoder of a picture track up, with its bounds; returns width and height as stored."""
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height > MAX_PIXELS_PER_FRAME:
+        raise MediaError(
+            f"{path}: frames of {width}x{height} pixels, at most {MAX_PIXELS_PER_FRAME} pixels a frame are "
+            f"decoded; make the video smaller with `ffmpeg -i <in> -vf scale=1280:-2 <out>.mp4`."
+        )
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS_PER_FRAME)}
+    stream.thread_type = "AUTO"
+    return width, height
+
+
+def upright(frame, stream, size: tuple[int, int] | None = None) -> np.ndarray:
+    """A decoded frame as uint8 RGB `(height, width, 3)`, turned as it is shown; of another height and width than `size`, scaled."""
+    aspect = float(stream.sample_aspect_ratio or 1)
+    width, height = frame.width, frame.height
+    if aspect != 1 and 0.5 <= aspect <= 2:  # pixels that are not square would distort faces
+        width = max(1, round(width * aspect))
+    image = np.rot90(frame.to_ndarray(format="rgb24", width=width, height=height), round(frame.rotation / 90))
+    if size is not None and image.shape[:2] != tuple(size):  # webcams may change their size while recording
+        image = frame.to_ndarray(format="rgb24", width=size[1], height=size[0])
+    return image
+
+
 class _FrameCollector:
     """Decodes only the groups of pictures that hold a chosen frame, and converts only the chosen frames."""
 
     def __init__(self, path: str, stream, span: Span, num_frames: int | None):
         self.stream, self.zero, self.start = stream, span.zero, span.start
-        width, height = stream.codec_context.width, stream.codec_context.height
-        if width * height > MAX_PIXELS_PER_FRAME:
-            raise MediaError(
-                f"{path}: frames of {width}x{height} pixels, at most {MAX_PIXELS_PER_FRAME} pixels a frame are "
-                f"decoded; make the video smaller with `ffmpeg -i <in> -vf scale=1280:-2 <out>.mp4`."
-            )
-        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS_PER_FRAME)}
-        stream.thread_type = "AUTO"
+        width, height = prepare_pictures(path, stream)
         seconds = np.unique([packet.seconds for packet in span.video_packets])
         inside = seconds[(seconds >= span.start - 1e-6) & (seconds < span.end - 1e-6)]
         if len(inside) == 0:  # the window lies between two frames: what is on the screen then
             inside = seconds[[max(np.searchsorted(seconds, span.start, side="right") - 1, 0)]]
-        self.targets = inside[_spread(inside, num_frames, span.start, span.end)]
+        self.targets = inside[spread(inside, num_frames, span.start, span.end)]
         check_bytes(path, len(self.targets) * width * height * 3.0, f"{len(self.targets)} frames")
         self.needed = self._needed_stamps(span.video_packets, set(self.targets))
         self.images, self.seconds = None, []
@@ -151,16 +169,9 @@ class _FrameCollector:
 
     def _keep(self, frame):
         self.last_frame = None
-        aspect = float(self.stream.sample_aspect_ratio or 1)
-        width, height = frame.width, frame.height
-        if aspect != 1 and 0.5 <= aspect <= 2:  # pixels that are not square would distort faces
-            width = max(1, round(width * aspect))
-        image = frame.to_ndarray(format="rgb24", width=width, height=height)
-        image = np.rot90(image, round(frame.rotation / 90))
+        image = upright(frame, self.stream, None if self.images is None else self.images.shape[1:3])
         if self.images is None:
             self.images = np.empty((len(self.targets), *image.shape), np.uint8)
-        if image.shape != self.images.shape[1:]:  # webcams may change their size while recording
-            image = frame.to_ndarray(format="rgb24", width=self.images.shape[2], height=self.images.shape[1])
         self.images[len(self.seconds)] = image
         self.seconds.append(max(self._seconds(frame) - self.start, 0.0))
 
@@ -196,7 +207,7 @@ class _SoundCollector:
 
     def _take(self, frames):
         for frame in frames:
-            samples = clean(_mono(self.av, frame))
+            samples = clean(mono(self.av, frame))
             if self.waveform is None:
                 self.rate = frame.sample_rate
                 length = max(1, round((self.end - self.start) * self.rate))
@@ -221,7 +232,8 @@ class _SoundCollector:
         return self.waveform if is_padded else self.waveform[: self.filled], self.rate
 
 
-def _mono(av, frame) -> np.ndarray:
+def mono(av, frame) -> np.ndarray:
+    """A decoded block of sound, the mean of its channels; float32."""
     channels = frame.layout.nb_channels
     # PyAV (18.1) reads past the end of its list of planes, and crashes, at eight or more of them (7.1 sound); and it
     # has no arrays of 64-bit integers.

@@ -13,6 +13,7 @@
 # limitations under the License.
 """First pass over a media file: packets without decoding, to learn its tracks, its span and when frames are shown."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,13 +96,13 @@ def scan(av, path: str, with_video: bool, with_audio: bool, start: float, end: f
             f"{path}: expected sound, but it has no sound track, or none in this window; give a file with sound."
         )
 
-    reached = max(_end_seconds(path, p, end) for p in packets.values() if p)
-    last = _end_seconds(path, packets[audio if video is None else video], end)
+    reached = max(end_of(path, p, end) for p in packets.values() if p)
+    last = end_of(path, packets[audio if video is None else video], end)
     if video is not None and len(packets[video]) == 1 and start == 0:
         last = reached  # a still picture lasts as long as its sound
     if start >= last:
         raise outside(path, start, last)
-    short = announced is not None and reached < announced - max(0.5, 0.02 * announced)
+    short = is_cut_short(reached, announced)
     if end is not None and end <= last:
         short, last = False, end
     return Span(video, audio, zero, start, last, entry, packets[video], reached, announced if short else None)
@@ -114,15 +115,21 @@ def _leads_to(packets: list[Packet], start: float) -> bool:
 
 def _scan_from(av, path: str, entry: float | None, end: float | None):
     with open_container(av, path) as container:
-        attached = av.stream.Disposition.attached_pic  # cover art of a song is not a video
-        pictures = [s for s in container.streams.video if s.codec_context and not s.disposition & attached]
-        sounds = [s for s in container.streams.audio if s.codec_context]
         # The video is scanned even when only the sound is wanted: it defines the span.
-        streams = pictures[:1] + sounds[:1]
-        zero = next((float(s.start_time * s.time_base) for s in streams if s.start_time is not None), 0.0)
-        tracks = [found[0].index if found else None for found in (pictures, sounds)]
+        video, audio, zero = tracks_of(av, container)
+        streams = [stream for stream in (video, audio) if stream is not None]
+        tracks = [stream if stream is None else stream.index for stream in (video, audio)]
         packets = _demux(av, container, streams, zero, entry, end)
-        return tracks, zero, _announced_seconds(container, streams, zero), packets
+        return tracks, zero, announced_seconds(container, streams, zero), packets
+
+
+def tracks_of(av, container) -> tuple:
+    """The streams of the pictures and of the sound, `None` where there is none, and the presentation time of the start."""
+    attached = av.stream.Disposition.attached_pic  # cover art of a song is not a video
+    pictures = [s for s in container.streams.video if s.codec_context and not s.disposition & attached]
+    sounds = [s for s in container.streams.audio if s.codec_context]
+    starts = (s.start_time * s.time_base for s in pictures[:1] + sounds[:1] if s.start_time is not None)
+    return next(iter(pictures), None), next(iter(sounds), None), float(next(starts, 0.0))
 
 
 def _demux(av, container, streams, zero: float, entry: float | None, end: float | None) -> dict[int | None, list]:
@@ -151,29 +158,50 @@ def _demux(av, container, streams, zero: float, entry: float | None, end: float 
     return packets
 
 
-def _end_seconds(path: str, packets: list[Packet], end: float | None) -> float:
+def end_of(path: str, packets: Sequence[Packet], end: float | None = None) -> float:
+    """When the last of some packets is over; those after `end` may be anywhere."""
     last = max(packets, key=lambda packet: packet.seconds)
     seconds = np.unique([packet.seconds for packet in packets])
     gaps = np.diff(seconds)
     jump = max(np.diff(np.minimum(seconds, end or np.inf)).max(initial=0.0), last.duration)
-    if jump > MAX_JUMP_SECONDS:
-        raise MediaError(
-            f"{path}: expected time stamps that go on, but they jump by {jump:.0f} s, so the file is damaged; "
-            f"write it anew with `ffmpeg -i <in> <out>.mp4`, or choose a window before the jump."
-        )
+    check_jump(path, jump)
     if not len(gaps):
         return last.seconds + (last.duration or 0.04)
     # Some containers give no duration, or one tick of their clock, where a frame is shown until the next one.
     return last.seconds + (last.duration if last.duration > gaps.min() / 2 else float(np.median(gaps)))
 
 
-def _announced_seconds(container, streams, zero: float) -> float | None:
+def check_jump(path: str, jump: float) -> None:
+    """Refuse time stamps that leap ahead by `jump` seconds."""
+    if jump > MAX_JUMP_SECONDS:
+        raise MediaError(
+            f"{path}: expected time stamps that go on, but they jump by {jump:.0f} s, so the file is damaged; "
+            f"write it anew with `ffmpeg -i <in> <out>.mp4`, or choose a window before the jump."
+        )
+
+
+def is_cut_short(reached: float, announced: float | None) -> bool:
+    """Whether a file ends long before what its header announces."""
+    return announced is not None and reached < announced - max(0.5, 0.02 * announced)
+
+
+def announced_seconds(container, streams, zero: float) -> float | None:
+    """Length of the recording as the header has it; `None` where a header holds none."""
     if not container.format.name.startswith(CONTAINERS_WITH_DURATION):
         return None
     lengths = [float((s.duration + (s.start_time or 0)) * s.time_base) for s in streams if s.duration]
     if not lengths and container.duration:
-        lengths = [(container.duration + (container.start_time or 0)) / 1e6]
+        # Matroska counts its duration from time 0, whenever the first packet comes.
+        start = 0 if container.format.name.startswith("matroska") else container.start_time or 0
+        lengths = [(container.duration + start) / 1e6]
     return max(lengths) - zero if lengths else None
+
+
+def unreadable(path: str, error) -> MediaError:
+    return MediaError(
+        f"{path}: expected an audio or video file, but it cannot be opened ({error.strerror or error}). It is cut "
+        f"short, damaged, or not media at all; copy it again or convert it with `ffmpeg -i <in> <out>.mp4`."
+    )
 
 
 def outside(path: str, start: float, length: float) -> MediaError:

@@ -62,8 +62,8 @@ def test_boxes_between_searched_frames_follow_a_moving_face():
 
 def test_cost_does_not_grow_with_the_number_of_frames(monkeypatch):
     calls = []
-    detect = faces._detect
-    monkeypatch.setattr(faces, "_detect", lambda *args: calls.append(1) or detect(*args))
+    detect = faces.detect_faces
+    monkeypatch.setattr(faces, "detect_faces", lambda *args: calls.append(1) or detect(*args))
     frames, _ = drawn_clip(40)
     assert find_faces(frames).shape == (40, 4)
     assert len(calls) == 5
@@ -93,7 +93,7 @@ def _box(x, y, side):
 
 def _find(monkeypatch, candidates, num_frames=None):
     remaining = iter([np.array(boxes, dtype=float).reshape(-1, 4) for boxes in candidates])
-    monkeypatch.setattr(faces, "_detect", lambda *args: next(remaining))
+    monkeypatch.setattr(faces, "detect_faces", lambda *args: next(remaining))
     count = len(candidates)
     return find_faces(np.zeros((num_frames or count, 8, 8, 3), np.uint8), frames_searched=count)
 
