@@ -78,10 +78,12 @@ class ExportedModel:
     def __init__(self, export: ExportedConfig, files: list[Path], runtime: str):
         inputs, self.run = SESSIONS[runtime](files[0])
         shapes = export.input_shapes or {}
-        if "model_type" not in (export.network or {}) or {*shapes, *map(mask_name, shapes)} != inputs:
+        wanted = {*shapes, *map(mask_name, shapes)}
+        fits = len(inputs) == len(wanted) and all(wanted & names for names in inputs)
+        if not fits or "model_type" not in (export.network or {}):
             raise OSError(
-                f"{files[0]}: expected a file that fits the config.json beside it, but that describes other inputs than "
-                f"{', '.join(sorted(inputs))}. Copy the folder again, or export again."
+                f"{files[0]}: expected a file that fits the config.json beside it, but that describes another network. Copy "
+                "the folder again, or export again."
             )
         self.export = export
         self.config = AutoConfig.for_model(**export.network)
@@ -267,8 +269,8 @@ def _runtime_of(name, file_format: str, runtime: str) -> str:
     return runtime
 
 
-def onnx_session(path: Path) -> tuple[set[str], Run]:
-    """Load a file into onnxruntime; return the names of its inputs and what runs it."""
+def onnx_session(path: Path) -> tuple[list[set[str]], Run]:
+    """Load a file into onnxruntime; return the names of each of its inputs and what runs it."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -285,11 +287,11 @@ def onnx_session(path: Path) -> tuple[set[str], Run]:
     def run(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return dict(zip(names, session.run(names, inputs), strict=True))
 
-    return {item.name for item in session.get_inputs()}, run
+    return [{item.name} for item in session.get_inputs()], run
 
 
-def openvino_session(path: Path) -> tuple[set[str], Run]:
-    """Load a file into OpenVINO; return the names of its inputs and what runs it."""
+def openvino_session(path: Path) -> tuple[list[set[str]], Run]:
+    """Load a file into OpenVINO; return the names of each of its inputs and what runs it."""
     try:
         import openvino
     except ImportError as error:
@@ -300,13 +302,14 @@ def openvino_session(path: Path) -> tuple[set[str], Run]:
         compiled = openvino.Core().compile_model(os.fspath(path), "CPU", options)
     except RuntimeError as error:
         raise OSError(_damaged(path, error)) from error
-    outputs = [(output.get_any_name(), output) for output in compiled.outputs]
+    # One tensor has several names where the steps between them do nothing, such as centring by 0.
+    outputs = {name: output for output in compiled.outputs for name in output.get_names()}
 
     def run(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         answers = compiled(inputs)
-        return {name: answers[output] for name, output in outputs}
+        return {name: answers[output] for name, output in outputs.items()}
 
-    return {item.get_any_name() for item in compiled.inputs}, run
+    return [item.get_names() for item in compiled.inputs], run
 
 
 SESSIONS = {"onnx": onnx_session, "openvino": openvino_session}
