@@ -6,6 +6,7 @@ The network is asked about every clip alone and unpadded, the exported one about
 (a clip's answer does not depend on its batch or its padding) is checked on the exported graph at the same time.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -34,7 +35,7 @@ def differences(model, exported, shapes: Mapping[str, list]) -> dict[str, float]
         shapes (`Mapping[str, list]`): the inputs, as in [`ExportedConfig`].
 
     Returns:
-        `dict[str, float]`: by name of a case; NaN where an answer is no number.
+        `dict[str, float]`: by name of a case; infinite where an answer is no number.
     """
     generator = np.random.default_rng(0)
     cases = make_cases(shapes, standardizers_of(model, shapes), generator)
@@ -42,7 +43,7 @@ def differences(model, exported, shapes: Mapping[str, list]) -> dict[str, float]
     for case, (clips, padding) in cases.items():
         alone = torch.cat([model(**to_arguments(shapes, [clip], 0, generator)).logits for clip in clips])
         together = exported(**to_arguments(shapes, clips, padding, generator)).logits
-        found[case] = float((alone.float() - together).abs().max())
+        found[case] = float((alone.float() - together).abs().nan_to_num(nan=math.inf).max())
     return found
 
 
