@@ -29,10 +29,13 @@ for package in ("onnx", "onnxscript", "onnxruntime", "openvino"):
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE = 22050
-# One small network of each form, in one format each; the other combinations are among the slow tests.
-FAST = {"audio_video": "onnx", "features": "openvino"}
-SMALL = {"num_hidden_layers": 1}
-SMALL_VIDEO = {"video_widths": (8, 16), "video_depths": (1, 1)}
+# One small network of each form, in one format each; OpenVINO reads both. An export takes a few seconds.
+FORMATS = {"audio_video": "onnx", "features": "openvino"}
+SMALL = {
+    "audio_video": {"num_hidden_layers": 1, "video_widths": (8, 16), "video_depths": (1, 1)},
+    "features": {"num_hidden_layers": 1},
+}
+every_form = pytest.mark.parametrize("name", ["audio_video", pytest.param("features", marks=pytest.mark.slow)])
 OTHERS = (
     "audio_video_both_ways",
     "audio_video_last",
@@ -58,22 +61,28 @@ def save(model, name: str, folder: Path) -> Path:
     return folder
 
 
+class Folders(dict):
+    """By name folders of trained networks with an exported one in each, made when they are asked for."""
+
+    def __init__(self, factory):
+        super().__init__()
+        self.factory = factory
+
+    def __missing__(self, name: str) -> Path:
+        folder = save(build(name, **SMALL[name]), name, self.factory.mktemp(name))
+        export_network(folder, FORMATS[name])
+        self[name] = folder
+        return folder
+
+
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory) -> dict[str, Path]:
-    """Folders of trained networks with an exported one in each."""
-    folders = {}
-    for name, file_format in FAST.items():
-        model = build(name, **SMALL, **({} if takes_features(name) else SMALL_VIDEO))
-        folders[name] = save(model, name, tmp_path_factory.mktemp(name))
-        export_network(folders[name], file_format)
-    return folders
+def folders(tmp_path_factory) -> Folders:
+    return Folders(tmp_path_factory)
 
 
-@pytest.fixture(params=FAST)
-def pair(request, folders):
+def pair(folders: Folders, name: str) -> tuple:
     """A network and what was exported of it."""
-    name = request.param
-    return name, load(folders[name])[0], AutoModel.from_pretrained(folders[name] / FAST[name])
+    return load(folders[name])[0], AutoModel.from_pretrained(folders[name] / FORMATS[name])
 
 
 @pytest.fixture
@@ -127,12 +136,14 @@ def call(model, name: str, clips: list[dict], extra: int = 0):
     return model(**{key: value for key, value in batch.items() if key not in (*missing, *(keys[k] for k in missing))})
 
 
-def test_the_law_holds_in_the_exported_graph(pair):
-    check_law(*pair)
+@every_form
+def test_the_law_holds_in_the_exported_graph(name, folders):
+    check_law(name, *pair(folders, name))
 
 
-def test_masks_may_be_left_out_and_inputs_stay_as_they_are(pair):
-    name, model, exported = pair
+@every_form
+def test_masks_may_be_left_out_and_inputs_stay_as_they_are(name, folders):
+    _, exported = pair(folders, name)
     batch = collate(name, [clip(name)])
     before = copy.deepcopy(batch)
     without = {key: value for key, value in batch.items() if "mask" not in key}
@@ -140,32 +151,33 @@ def test_masks_may_be_left_out_and_inputs_stay_as_they_are(pair):
     torch.testing.assert_close(batch, before, atol=0, rtol=0)
 
 
+@pytest.mark.slow
 def test_units_that_were_not_measured_are_masked_units(folders):
-    model = load(folders["features"])[0]
-    exported = AutoModel.from_pretrained(folders["features"] / "openvino")
+    model, exported = pair(folders, "features")
     batch = collate("features", clips_of("features"))
     batch["feature_masks"]["units"] = torch.from_numpy(np.random.default_rng(0).random((4, 7)) > 0.4)
     with torch.no_grad():
         torch.testing.assert_close(exported(**batch).logits, model(**batch).logits, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_sound_may_come_under_either_name(folders):
-    exported = AutoModel.from_pretrained(folders["features"] / "openvino")
+    _, exported = pair(folders, "features")
     batch = collate("features", clips_of("features"))
     named = exported(**batch).logits
     values, masks = batch["features"].pop("audio"), batch["feature_masks"].pop("audio")
     torch.testing.assert_close(exported(input_features=values, audio_mask=masks, **batch).logits, named)
 
 
-@pytest.mark.parametrize("name", FAST)
+@every_form
 def test_what_the_folder_holds(name, folders):
-    folder = folders[name] / FAST[name]
-    files = {"config.json", "processor_config.json", "export.json", *FILES[FAST[name]]}
+    folder = folders[name] / FORMATS[name]
+    files = {"config.json", "processor_config.json", "export.json", *FILES[FORMATS[name]]}
     assert {file.name for file in folder.iterdir()} == files
     report = json.loads((folder / "export.json").read_text())
-    assert report["format"] == FAST[name]
+    assert report["format"] == FORMATS[name]
     assert report["versions"]["torch"]
-    assert report["bytes"] == {file: (folder / file).stat().st_size for file in FILES[FAST[name]]}
+    assert report["bytes"] == {file: (folder / file).stat().st_size for file in FILES[FORMATS[name]]}
     assert report["largest_difference"] == max(report["differences"].values()) < TOLERANCE
     assert {f"without {key}" for key in report["input_shapes"]} < set(report["differences"])
     network = load(folders[name])[0].config
