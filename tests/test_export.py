@@ -388,7 +388,7 @@ def test_every_other_network(name, tmp_path):
 @pytest.mark.parametrize(
     ("form", "method"), [("features", method) for method in test_baselines.METHODS[:-1]] + [("audio_video", "cfn_sr")]
 )
-def test_baselines(form, method, tmp_path):
+def test_every_baseline(form, method, tmp_path):
     model = test_baselines.build(form, method, num_hidden_layers=1)
     folder = save(model, form, tmp_path)
     if method == "mcbp":
