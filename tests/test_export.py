@@ -14,7 +14,6 @@ from media_samples import numbered_frames, tone, write_mp4, write_sound
 from tiny_models import build, clip, collate, takes_features
 from transformers import AutoModel, pipeline
 
-from benchmarks.export import table
 from modeling_tacfn import ExportedModel, TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor, export
 from modeling_tacfn.export import export_network, input_shapes
 from modeling_tacfn.export_parity import TOLERANCE, differences
@@ -27,7 +26,6 @@ from tacfn import EXPORT_FORMATS, RUNTIMES, main
 for package in ("onnx", "onnxscript", "onnxruntime", "openvino"):
     pytest.importorskip(package, reason=f"{package} of the extra `export` is not installed")
 
-ROOT = Path(__file__).resolve().parents[1]
 RATE = 22050
 # One small network of each form, in one format each; OpenVINO reads both. An export takes a few seconds.
 FORMATS = {"audio_video": "onnx", "features": "openvino"}
@@ -366,12 +364,6 @@ def test_inputs_that_do_not_fit_are_refused(folders):
 def test_the_command_offers_what_there_is():
     assert tuple(FILES) == EXPORT_FORMATS
     assert RUNTIME_CHOICES == RUNTIMES
-
-
-def test_the_table_of_the_page_is_the_committed_measurement():
-    record = json.loads((ROOT / "benchmarks" / "results" / "export.json").read_text(encoding="utf-8"))
-    page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
-    assert table(record) in page
 
 
 @pytest.mark.slow
