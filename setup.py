@@ -38,6 +38,7 @@ EXPORT = ["onnx>=1.17,<2", "onnxscript>=0.5,<1", "onnxruntime>=1.20,<2", "openvi
 DEV = [
     *TRAIN,
     *MOSEI,
+    *EXPORT,
     "pytest>=8.3,<10",
     "pytest-xdist>=3.6,<4",
     "ruff>=0.9,<1",

@@ -51,6 +51,16 @@ CARD_EXAMPLE = """examples:
 
 The card is README.md in the folder, with the pictures that it shows; of a results file alone it is printed. Every number in it is
 one of the files; a README.md that somebody wrote himself is kept."""
+# The keys of `exported_model.FILES` and `exported_model.RUNTIME_CHOICES`, which import torch.
+EXPORT_FORMATS = ("onnx", "openvino")
+RUNTIMES = ("auto", "torch", "onnx", "openvino")
+EXPORT_EXAMPLE = """examples:
+  tacfn export runs/synthetic --format onnx
+  tacfn export runs/synthetic --format openvino --output exported
+  tacfn predict clip.mp4 --model runs/synthetic --runtime onnx
+
+The file is kept only if it answers as the network does, to 1e-4 on logits, also for other batches, lengths and numbers of
+frames, with padding, and with inputs missing; export.json beside it says how closely."""
 PREDICT_EXAMPLE = """examples:
   tacfn predict clip.mp4 --model runs/synthetic --plot prediction.png
   tacfn predict clip.webm another.mp4 --model DIR --json
@@ -92,6 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     info.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
     _add_convert(commands)
     _add_card(commands)
+    _add_export(commands)
     return parser
 
 
@@ -181,6 +192,22 @@ def _add_timeline(commands) -> None:
     timeline.add_argument("--batch_size", type=positive, default=4, help="windows at a time, 4; changes no answer")
     timeline.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, …")
     timeline.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
+
+
+def _add_export(commands) -> None:
+    export = commands.add_parser(
+        "export",
+        help="a trained network as an ONNX or OpenVINO file, checked against the network",
+        epilog=EXPORT_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    export.add_argument("model", metavar="DIR", help="folder of a trained network, or its name on the Hub")
+    export.add_argument("--format", required=True, choices=EXPORT_FORMATS, help="what is written")
+    export.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="folder to make; DIR/onnx or DIR/openvino if not given"
+    )
+    export.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    export.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
 
 
 def _add_adapt(commands) -> None:
@@ -313,6 +340,9 @@ def _add_predict(commands) -> None:
     predict.add_argument("--json", action="store_true", help="print JSON and nothing else")
     predict.add_argument("--top_k", type=positive, metavar="K", help="how many emotions to print; all by default")
     predict.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, …")
+    predict.add_argument(
+        "--runtime", default="auto", choices=RUNTIMES, help="what runs the network; auto: whatever the folder holds"
+    )
     predict.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
     predict.set_defaults(error=predict.error)
 
@@ -433,13 +463,14 @@ def main(arguments: list[str] | None = None) -> int:
             "adapt": cli.adapt,
             "compare": cli.compare_methods,
             "convert": cli.convert,
+            "export": cli.export,
             "folds": cli.show_folds,
             "prepare": cli.prepare,
             "info": cli.describe,
             "card": cli.write_card,
         }
         return commands[options.command](options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:  # the last: a package of an extra
         print(f"tacfn: {error}", file=sys.stderr)
         return 1
 

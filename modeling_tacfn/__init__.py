@@ -22,6 +22,7 @@ from .baselines import BaselineConfig, BaselineModel  # noqa: E402
 from .configuration_avt_ca import AvtCaConfig  # noqa: E402
 from .configuration_cfn_sr import CfnSrConfig  # noqa: E402
 from .configuration_tacfn import TacfnConfig  # noqa: E402
+from .exported_model import ExportedConfig, ExportedModel  # noqa: E402
 from .feature_extraction_tacfn import TacfnFeatureExtractor  # noqa: E402
 from .image_processing_tacfn import TacfnImageProcessor  # noqa: E402
 from .modeling_avt_ca import AvtCaModel, AvtCaPreTrainedModel  # noqa: E402
@@ -36,6 +37,7 @@ for config_class, model_class in (
     (CfnSrConfig, CfnSrModel),
     (AvtCaConfig, AvtCaModel),
     (BaselineConfig, BaselineModel),
+    (ExportedConfig, ExportedModel),
 ):
     AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
     for auto_class in (AutoModel, AutoModelForVideoClassification, AutoModelForAudioClassification):
@@ -44,7 +46,7 @@ for config_class, model_class in (
     AutoImageProcessor.register(config_class, slow_image_processor_class=TacfnImageProcessor, exist_ok=True)
     AutoProcessor.register(config_class, TacfnProcessor, exist_ok=True)
     # What a saved folder or repository carries, so that it loads where this package is not installed.
-    if config_class is not BaselineConfig:
+    if config_class not in (BaselineConfig, ExportedConfig):
         config_class.register_for_auto_class()
         model_class.register_for_auto_class("AutoModel")
 PIPELINE_REGISTRY.register_pipeline(TASK, AudioVisualEmotionPipeline, pt_model=AutoModel, type="multimodal")
@@ -59,6 +61,8 @@ __all__ = [
     "CfnSrConfig",
     "CfnSrModel",
     "CfnSrPreTrainedModel",
+    "ExportedConfig",
+    "ExportedModel",
     "TacfnConfig",
     "TacfnFeatureExtractor",
     "TacfnImageProcessor",

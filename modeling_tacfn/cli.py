@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from .adaptation import save_speaker
 from .convert import convert_checkpoint
+from .exported_model import ExportedModel
 from .prediction import Prediction, load, predict, speaker_statistics
 from .prediction_plot import plot_prediction
 from .results import load_results, results_table
@@ -29,7 +30,7 @@ def predict_clips(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         _check_writable("--plot", arguments.plot)
     with _notes():
-        model, processor = load(arguments.model, arguments.device, arguments.trust_remote_code)
+        model, processor = load(arguments.model, arguments.device, arguments.trust_remote_code, arguments.runtime)
         statistics = speaker_statistics(processor, arguments.speaker_clips, arguments.speaker)
     answers = []
     for inputs in arguments.clips:
@@ -273,12 +274,10 @@ def describe(arguments: argparse.Namespace) -> int:
     with _notes():
         model, processor = load(arguments.model, trust_remote_code=arguments.trust_remote_code)
     config, pictures = model.config, processor.image_processor
-    parts = {name: sum(p.numel() for p in part.parameters()) for name, part in model.fusion.named_children()}
-    parts["classifier"] = sum(p.numel() for p in model.classifier.parameters())
     facts = {
         "network": config.model_type,
         "parameters": model.num_parameters(),
-        "parts": {name: size for name, size in parts.items() if size},
+        **({"exported": model.export.file_format} if isinstance(model, ExportedModel) else {"parts": _parts(model)}),
         "labels": list(config.id2label.values()),
         "sound": _sound(processor),
         "pictures": f"{pictures.num_frames} face crops of {pictures.size['height']}x{pictures.size['width']}"
@@ -318,6 +317,27 @@ def write_card(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def export(arguments: argparse.Namespace) -> int:
+    """Write a network as a file for another runtime, and print what the comparison with the network found."""
+    # Only this command needs the exporter.
+    from .export import export_network
+
+    with _notes():
+        report = export_network(
+            arguments.model, arguments.format, arguments.output, trust_remote_code=arguments.trust_remote_code
+        )
+    if arguments.json:
+        print(json.dumps(report, indent=2))
+        return 0
+    folder = arguments.output or Path(arguments.model, arguments.format)
+    print(
+        f"{folder}: {arguments.format}, {sum(report['bytes'].values()) / 2**20:.1f} MiB; logits differ by at most "
+        f"{report['largest_difference']:.1e} from the network's in {len(report['differences'])} cases of other shapes.\n"
+        f"Use it: tacfn predict CLIP --model {folder}"
+    )
+    return 0
+
+
 def convert(arguments: argparse.Namespace) -> int:
     """Make a model folder of an author's checkpoint."""
     labels = {"labels": arguments.labels} if arguments.labels else {}
@@ -325,6 +345,13 @@ def convert(arguments: argparse.Namespace) -> int:
         model = convert_checkpoint(arguments.checkpoint, arguments.folder, arguments.network, **labels)
     print(f"{arguments.folder}: {arguments.network} with {model.num_parameters():,} parameters, as AutoModel loads it")
     return 0
+
+
+def _parts(model) -> dict[str, int]:
+    """Parameters of each part of a network that has some."""
+    parts = {**dict(model.fusion.named_children()), "classifier": getattr(model, "classifier", None)}
+    sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items() if part is not None}
+    return {name: size for name, size in sizes.items() if size}
 
 
 def _sound(processor) -> str:

@@ -10,10 +10,11 @@ import torch
 from huggingface_hub.errors import HFValidationError, StrictDataclassError
 from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError
-from transformers import AutoModel, AutoProcessor
+from transformers import AutoConfig, AutoModel, AutoProcessor
 from transformers.utils import logging
 from transformers.utils.logging import disable_progress_bar
 
+from .exported_model import ExportedModel, find_exported
 from .processing_tacfn import ClipInputs
 from .speaker_file import load_speaker
 
@@ -66,21 +67,24 @@ class Prediction:
         return {"clip": self.source, "emotion": self.emotion, "scores": scores, "inputs": self.inputs()}
 
 
-def load(folder: str | os.PathLike, device: str | None = None, trust_remote_code: bool = False):
+def load(folder: str | os.PathLike, device: str | None = None, trust_remote_code: bool = False, runtime: str = "auto"):
     """
     Load a network and its processor from a folder or the Hub.
 
     Args:
-        folder (`str` or `Path`): what train.py or `save_pretrained` wrote, or a name on the Hub.
+        folder (`str` or `Path`): what train.py, `save_pretrained` or `tacfn export` wrote, or a name on the Hub.
         device (`str`, *optional*, defaults to `"cpu"`): where the network is put.
         trust_remote_code (`bool`, *optional*, defaults to `False`): whether code that comes with the model may run.
+        runtime (`str`, *optional*, defaults to `"auto"`): what runs the network: `"torch"`; `"onnx"` or `"openvino"` an exported
+            one, which may lie in the folder of that name beside the weights; `"auto"`: whatever `folder` itself holds.
 
     Returns:
         `tuple`: the network, in evaluation mode, and its processor.
 
     Raises:
         OSError: there is no such model, or its files are damaged or do not belong together.
-        ValueError: the device cannot be used here.
+        ImportError: the runtime is not installed.
+        ValueError: the device cannot be used here, or there is nothing for the runtime.
     """
     device = _checked_device(device or "cpu")
     is_local = os.path.exists(folder)
@@ -92,8 +96,10 @@ def load(folder: str | os.PathLike, device: str | None = None, trust_remote_code
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # what is wrong with the weights is said below, in a line
     try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        folder, options = find_exported(folder, config, runtime)
         model, report = AutoModel.from_pretrained(
-            folder, trust_remote_code=trust_remote_code, output_loading_info=True
+            folder, trust_remote_code=trust_remote_code, output_loading_info=True, **options
         )
     except StrictDataclassError as error:
         raise OSError(
@@ -120,6 +126,10 @@ def load(folder: str | os.PathLike, device: str | None = None, trust_remote_code
         raise OSError(
             f"{folder}: expected exactly the weights that config.json asks for, but {len(strays)} are missing or unknown, among "
             f"them {strays[0]}. Copy the folder again, or train again."
+        )
+    if isinstance(model, ExportedModel) and device.type != "cpu":
+        raise ValueError(
+            f"{folder}: an exported network runs on the cpu, got the device {str(device)!r}; use torch there."
         )
     processor = AutoProcessor.from_pretrained(folder, trust_remote_code=trust_remote_code)
     return model.to(device).eval(), processor
