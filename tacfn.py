@@ -43,6 +43,14 @@ FOLDS_EXAMPLE = """examples:
   tacfn folds --dataset ravdess --data_dir RAVDESS --folds my_folds.json --json
 
 train.py --folds FILE trains on the folds of a file. A speaker or a take on both sides of a fold is an error here and there."""
+PUSH_EXAMPLE = """examples:
+  tacfn push runs/synthetic someone/tacfn-synthetic
+  tacfn push runs/ravdess_au someone/tacfn-ravdess --run fold_0_seed_0 --public
+  tacfn push runs/synthetic someone/tacfn-synthetic --revision v2
+
+Weights, configuration, processor, code, scores and card are pushed in one commit; checkpoints, logs and everything else stay,
+and paths of this machine become bare names. The repository is private unless --public. The right to write is that of
+`hf auth login` or HF_TOKEN. Pushed again, what is there already is not sent again, and no commit is made of nothing."""
 PREDICT_EXAMPLE = """examples:
   tacfn predict clip.mp4 --model runs/synthetic --plot prediction.png
   tacfn predict clip.webm another.mp4 --model DIR --json
@@ -72,7 +80,23 @@ def build_parser() -> argparse.ArgumentParser:
     info.add_argument("--json", action="store_true", help="print JSON and nothing else")
     info.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
     _add_convert(commands)
+    _add_push(commands)
     return parser
+
+
+def _add_push(commands) -> None:
+    push = commands.add_parser(
+        "push",
+        help="a trained network becomes a repository of the Hub",
+        epilog=PUSH_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    push.add_argument("folder", metavar="DIR", help="folder of a trained network")
+    push.add_argument("repo_id", metavar="OWNER/NAME", help="repository, made if it is not there")
+    push.add_argument("--run", help="which run, if the folder holds several: fold_0_seed_0, …")
+    push.add_argument("--revision", help="branch to push to, made if it is not there; the main one if not given")
+    push.add_argument("--public", action="store_true", help="everybody may see the repository")
+    push.add_argument("--json", action="store_true", help="print JSON and nothing else")
 
 
 def _add_convert(commands) -> None:
@@ -301,6 +325,7 @@ def main(arguments: list[str] | None = None) -> int:
             "convert": cli.convert,
             "folds": cli.show_folds,
             "prepare": cli.prepare,
+            "push": cli.push,
             "info": cli.describe,
         }
         return commands[options.command](options)

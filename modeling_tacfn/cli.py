@@ -2,6 +2,7 @@
 """What the commands of `tacfn` do, once their arguments are understood."""
 
 import argparse
+import dataclasses
 import json
 import logging
 import os
@@ -258,6 +259,21 @@ def convert(arguments: argparse.Namespace) -> int:
     with _notes():
         model = convert_checkpoint(arguments.checkpoint, arguments.folder, arguments.network, **labels)
     print(f"{arguments.folder}: {arguments.network} with {model.num_parameters():,} parameters, as AutoModel loads it")
+    return 0
+
+
+def push(arguments: argparse.Namespace) -> int:
+    """Make a repository of the Hub of a trained network, or bring it up to date."""
+    from .hub import push_model
+
+    pushed = push_model(
+        arguments.folder,
+        arguments.repo_id,
+        private=not arguments.public,
+        revision=arguments.revision,
+        run=arguments.run,
+    )
+    print(json.dumps(dataclasses.asdict(pushed), indent=2) if arguments.json else pushed)
     return 0
 
 
