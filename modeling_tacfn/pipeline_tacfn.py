@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from transformers import Pipeline
 
 from .media import MediaError
-from .prediction import answers_of, speaker_statistics
+from .prediction import answers_of, is_emotion_processor, speaker_statistics
 
 
 try:
@@ -91,6 +91,11 @@ class AudioVisualEmotionPipeline(Pipeline):
             raise ValueError(
                 "expected `processor` beside the network, got none. Take AutoProcessor.from_pretrained of the folder that "
                 "the network came from."
+            )
+        if not is_emotion_processor(processor):
+            raise ValueError(
+                f"expected a network of this package with its processor, as `tacfn push` or train.py leaves them, got a "
+                f"{type(model).__name__} with a {type(processor).__name__}. Check the name of the model."
             )
         super().__init__(model=model, processor=processor, **kwargs)
         self.model.eval()  # one that was just trained would answer by dropout and batch statistics

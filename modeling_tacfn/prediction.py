@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from huggingface_hub.errors import HFValidationError, StrictDataclassError
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, StrictDataclassError
 from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError
 from transformers import AutoModel, AutoProcessor
@@ -109,9 +109,13 @@ def load(folder: str | os.PathLike, device: str | None = None, trust_remote_code
         if is_local:
             raise
         raise OSError(
-            f"{folder}: there is no such folder, and no model of that name came from the Hub ({_first_line(error)}). Give "
+            f"{folder}: there is no such folder, and no model of that name came from the Hub ({_hub_reason(error)}). Give "
             "the folder that train.py wrote, or check the name and the connection."
         ) from error
+    except ValueError as error:
+        if not str(error).startswith("Unrecognized model"):
+            raise
+        raise OSError(_not_ours(folder, "no config.json that names a network")) from error
     finally:
         logging.set_verbosity(verbosity)
     # The library fills missing weights with random numbers, and the answers would be random too.
@@ -121,8 +125,36 @@ def load(folder: str | os.PathLike, device: str | None = None, trust_remote_code
             f"{folder}: expected exactly the weights that config.json asks for, but {len(strays)} are missing or unknown, among "
             f"them {strays[0]}. Copy the folder again, or train again."
         )
-    processor = AutoProcessor.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    try:
+        processor = AutoProcessor.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        if is_local or "trust_remote_code" in str(error):
+            raise
+        raise OSError(_not_ours(folder, "no processor_config.json beside the network")) from error
+    if not is_emotion_processor(processor):
+        raise OSError(_not_ours(folder, f"a {type(processor).__name__} for a {type(model).__name__}"))
     return model.to(device).eval(), processor
+
+
+def is_emotion_processor(processor) -> bool:
+    """Whether a processor is one of this package, also where its code came with the weights."""
+    return all(hasattr(processor, name) for name in ("read", "batch", "is_speaker_normalized"))
+
+
+def _not_ours(folder: str | os.PathLike, found: str) -> str:
+    return (
+        f"{folder}: expected a network of this package with its processor, as `tacfn push` or train.py leaves them, found {found}. "
+        "Check the name."
+    )
+
+
+def _hub_reason(error: OSError) -> str:
+    cause = error.__cause__
+    if isinstance(cause, GatedRepoError):
+        return "access to it has to be asked for on its page"
+    if isinstance(cause, HfHubHTTPError) and cause.response.status_code in (401, 403):
+        return "it is private or not there; log in with `hf auth login`, or set HF_TOKEN, if it is yours"
+    return _first_line(error)
 
 
 def _checked_device(device: str) -> torch.device:

@@ -105,6 +105,7 @@ class HubServer(ThreadingHTTPServer):
         self.space_left: int | None = None
         self.troubles: dict[str, list] = {}
         self.requests: list[tuple[str, str, str | None]] = []
+        self.ranges: list[str | None] = []  # the header `Range` of each download of a large file
         self.uploads: list[tuple[str, int]] = []  # sha256 and bytes of each large file that arrived whole
         self.lock = threading.RLock()
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
@@ -156,6 +157,7 @@ def use_hub(monkeypatch, folder) -> HubServer:
     }
     for name, value in settings.items():
         monkeypatch.setattr(constants, name, value)
+    monkeypatch.setattr("transformers.utils.hub._hf_api", None)  # it remembers the server of the first call
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", f"{folder}/token")
     monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)  # between two attempts
     global _has_session
@@ -245,6 +247,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def stumble(self, kind: str) -> None:
         self.cut_at = None
+        if kind == "download":
+            self.server.ranges.append(self.headers.get("Range"))
         trouble = self.server.trouble(kind)
         if isinstance(trouble, int):
             raise Answer(trouble, message="made to fail")
