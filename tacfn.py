@@ -34,9 +34,13 @@ PREPARE_EXAMPLE = """examples:
   tacfn prepare --dataset ravdess --data_dir RAVDESS --num_proc 8
   tacfn prepare --dataset ravdess_au --data_dir RAVDESS --output shards
   tacfn prepare --config my.yaml -- --video_processor '{num_frames: 15}'
+  tacfn prepare --dataset ravdess --data_dir RAVDESS --output shards --push_to_hub someone/ravdess-prepared
+  tacfn prepare --dataset folder --data_dir clips --output shards --push_to_hub someone/clips --license cc-by-4.0
 
 Clips that are prepared are not prepared again, whoever asks: training does the same on its own where it finds them missing.
-Shards are Parquet files with the prepared clips in them, for another machine (train.py --prepared FOLDER) or for streaming."""
+Shards are Parquet files with the prepared clips in them, for another machine (train.py --prepared FOLDER) or for streaming.
+A push holds the clips only where their licence lets others have them (RAVDESS, CREMA-D, synthetic, or your own with --license); of other
+corpora it holds ids, labels, speakers, folds and durations. It is private unless --public."""
 FOLDS_EXAMPLE = """examples:
   tacfn folds --dataset ravdess --data_dir RAVDESS --plot folds.png
   tacfn folds --dataset ravdess --data_dir RAVDESS --num_folds 10 --output folds.json
@@ -178,6 +182,15 @@ def _add_prepare(commands) -> None:
     _add_training_options(prepare)
     prepare.add_argument("--num_proc", type=positive, default=2, help="processes, 2 by default")
     prepare.add_argument("--output", metavar="FOLDER", help="write the prepared corpus as Parquet shards")
+    prepare.add_argument(
+        "--push_to_hub",
+        metavar="OWNER/NAME",
+        help="push the shards as a dataset of the Hub, or what may be told of the clips where the licence allows no more",
+    )
+    prepare.add_argument(
+        "--public", action="store_true", help="everybody may see the dataset; by default only its owner"
+    )
+    prepare.add_argument("--license", metavar="ID", help="licence of your own clips, such as cc-by-4.0, to share them")
     prepare.add_argument("--json", action="store_true", help="print JSON and nothing else")
 
 

@@ -165,26 +165,37 @@ def prepare(arguments: argparse.Namespace) -> int:
     from dataset_scripts.base import corpus_builder
 
     from .experiment import prepare_corpus
+    from .hub_dataset import checked_licence, push_corpus, with_licence
+    from .hub_upload import check_target
     from .shards import write_shards
     from .train_options import parse_arguments
 
     options = parse_arguments([*shared_options(arguments), "--num_proc", str(arguments.num_proc)])
+    builder = corpus_builder(options.dataset)
+    licence = checked_licence(builder, arguments.license)
+    if arguments.push_to_hub:
+        if not arguments.output:
+            raise ValueError("--push_to_hub pushes what --output FOLDER writes: give both.")
+        check_target(arguments.push_to_hub)
     started = time.perf_counter()
     corpus, files, processor = prepare_corpus(options)
     seconds = time.perf_counter() - started
     size = sum(path.stat().st_size for path in files)
     facts = {"clips": len(files), "seconds": round(seconds, 1), "bytes": size, "folder": str(files[0].parent)}
     if arguments.output:
-        builder = corpus_builder(options.dataset)
-        facts["shards"] = len(
-            write_shards(corpus, files, processor, arguments.output, options.dataset, builder.LICENSE)
-        )
+        corpus = with_licence(corpus, builder, licence)
+        facts["shards"] = len(write_shards(corpus, files, processor, arguments.output, options.dataset, licence))
+    if arguments.push_to_hub:
+        pushed = push_corpus(arguments.output, arguments.push_to_hub, private=not arguments.public)
+        facts["pushed"] = dataclasses.asdict(pushed)
     if arguments.json:
         print(json.dumps(facts, indent=2))
         return 0
     print(f"{len(files)} clips ready, {size / 2**20:.0f} MiB in {facts['folder']}; {seconds:.0f} s.")
     if arguments.output:
         print(f"{facts['shards']} shards in {arguments.output}: train.py --prepared {arguments.output}")
+    if arguments.push_to_hub:
+        print(pushed)
     return 0
 
 
