@@ -274,16 +274,15 @@ def convert(arguments: argparse.Namespace) -> int:
 
 
 def push(arguments: argparse.Namespace) -> int:
-    """Make a repository of the Hub of a trained network, or bring it up to date."""
+    """Make a repository of the Hub of a trained network or of an app, or bring it up to date."""
     from .hub import push_model
+    from .hub_space import push_space
 
-    pushed = push_model(
-        arguments.folder,
-        arguments.repo_id,
-        private=not arguments.public,
-        revision=arguments.revision,
-        run=arguments.run,
-    )
+    shared = {"private": not arguments.public, "revision": arguments.revision}
+    if arguments.space:
+        pushed = push_space(arguments.folder, arguments.repo_id, **shared)
+    else:
+        pushed = push_model(arguments.folder, arguments.repo_id, run=arguments.run, **shared)
     print(json.dumps(dataclasses.asdict(pushed), indent=2) if arguments.json else pushed)
     return 0
 

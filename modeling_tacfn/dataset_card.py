@@ -2,7 +2,6 @@
 """The card of a corpus on the Hub: what is in it, what was left out and why, whose it is, and how to use it."""
 
 from collections import Counter
-from collections.abc import Sequence
 
 import datasets
 import yaml
@@ -58,7 +57,20 @@ def dataset_card(
     Returns:
         `str`: Markdown with a YAML header.
     """
-    return f"---\n{_metadata(builder, licence, table, features, data_files)}---\n\n{_text(repo_id, builder, table, features, left_out)}"
+    sections = [
+        f"# {repo_id.rpartition('/')[2]}",
+        _summary(builder, table, left_out is None),
+        "## What is in it",
+        _columns(features, table),
+        *_labels(table),
+        "## What was left out",
+        _left_out(builder, left_out),
+        "## Use",
+        *_use(repo_id, builder, left_out is None),
+        "## Source and licence",
+        *_source(builder, licence, left_out is None),
+    ]
+    return "\n\n".join([f"---\n{_metadata(builder, licence, table, features, data_files)}---", *sections]) + "\n"
 
 
 def _metadata(builder, licence: str, table, features: datasets.Features, data_files: str) -> str:
@@ -80,61 +92,66 @@ def _metadata(builder, licence: str, table, features: datasets.Features, data_fi
     return yaml.safe_dump(card.to_dict(), sort_keys=False, allow_unicode=True)
 
 
-def _text(repo_id: str, builder, table, features: datasets.Features, left_out: str | None) -> str:
-    is_shared = left_out is None
+def _summary(builder, table, is_shared: bool) -> str:
     people = {speaker for speaker in table["speaker_id"] if speaker is not None}
-    whose = f" of {len(people)} speakers" if people else ""
-    lines = [f"# {repo_id.rpartition('/')[2]}", ""]
+    clips = f"{len(table):,} clips{f' of {len(people)} speakers' if people else ''} of the corpus `{builder.NAME}`"
     if is_shared:
-        lines += [
-            f"{len(table):,} clips{whose} of the corpus `{builder.NAME}`, prepared for modeling_tacfn: sound as features, faces found "
-            "and cropped, in the settings of `processor_config.json`.",
-        ]
-    else:
-        lines += [
-            f"What is said of {len(table):,} clips{whose} of the corpus `{builder.NAME}`: their names, labels, speakers, folds and "
-            "durations. The clips themselves are not here.",
-        ]
-    lines += ["", "## What is in it", "", "| column | what it is |", "|---|---|"]
-    lines += [
-        f"| `{name}` | {IS_WHAT[name]} |" for name in features if name in IS_WHAT and _holds_something(name, table)
-    ]
-    lines += ["", *_label_table(table)]
-    lines += ["## What was left out", ""]
-    if is_shared:
-        lines += ["The recordings as they were published, and where they lie on the machine that prepared them."]
-    else:
-        lines += [
-            f"Sound, pictures, texts and everything that was measured of them. {left_out} {builder.HOW_TO_GET} With the corpus "
-            f"at hand, `tacfn prepare --dataset {builder.NAME}` makes the clips of these rows.",
-        ]
-    lines += ["", "## Use", "", "```python", "from datasets import load_dataset", ""]
-    lines += [f'rows = load_dataset("{repo_id}", split="train"{", streaming=True" if is_shared else ""})', "```", ""]
-    if is_shared:
-        lines += ["To train on it:", "", "```bash", f"hf download {repo_id} --repo-type dataset --local-dir shards"]
-        lines += [f"accelerate launch train.py --dataset {builder.NAME} --prepared shards", "```", ""]
-    lines += ["## Source and licence", "", f"{builder.LICENSE}. {builder.HOW_TO_GET}"]
-    if builder.HOMEPAGE:
-        lines += ["", f"Source: {builder.HOMEPAGE}"]
-    if is_shared:
-        lines += ["", "Changed from the source: decoded, cropped and turned into features as said above."]
-    if builder.CITATION:
-        lines += ["", "```bibtex", builder.CITATION.strip(), "```"]
-    return "\n".join(lines) + "\n"
+        return (
+            f"{clips}, prepared for modeling_tacfn: sound as features, faces found and cropped, with the numbers of "
+            "`processor_config.json`."
+        )
+    return f"What is said of {clips}: names, labels, speakers, folds and durations. The clips themselves are not here."
 
 
-def _holds_something(name: str, table) -> bool:
-    """Whether a column is worth a line: columns that no clip of a corpus fills would only be asked about."""
-    return name not in table.column_names or any(value is not None for value in table[name])
+def _columns(features: datasets.Features, table) -> str:
+    filled = [name for name in features if name in IS_WHAT and _holds_something(name, features, table)]
+    return "\n".join(["| column | what it is |", "|---|---|", *(f"| `{name}` | {IS_WHAT[name]} |" for name in filled)])
 
 
-def _label_table(table) -> Sequence[str]:
+def _holds_something(name: str, features: datasets.Features, table) -> bool:
+    """Whether a column is worth a line: of one that no clip of the corpus fills people would only ask."""
+    if name not in table.column_names:
+        return features[name] != datasets.Value("null")
+    return any(value is not None for value in table[name])
+
+
+def _labels(table) -> list[str]:
     label = table.features["label"]
     counts = Counter(value for value in table["label"] if value is not None)
-    if not counts:
-        return []
     rows = [f"| {label.int2str(value)} | {counts[value]:,} |" for value in sorted(counts)]
-    return ["| label | clips |", "|---|---:|", *rows, ""]
+    return ["\n".join(["| label | clips |", "|---|---:|", *rows])] if rows else []
+
+
+def _left_out(builder, left_out: str | None) -> str:
+    if left_out is None:
+        return "The recordings as they were published."
+    return (
+        f"Sound, pictures, texts and everything that was measured of them. {left_out} {builder.HOW_TO_GET} With the corpus at hand, "
+        f"`tacfn prepare --dataset {builder.NAME}` makes the clips of these rows."
+    )
+
+
+def _use(repo_id: str, builder, is_shared: bool) -> list[str]:
+    how = ", streaming=True" if is_shared else ""
+    load = f'```python\nfrom datasets import load_dataset\n\nrows = load_dataset("{repo_id}", split="train"{how})\n```'
+    if not is_shared:
+        return [load]
+    train = [
+        f"hf download {repo_id} --repo-type dataset --local-dir shards",
+        f"accelerate launch train.py --dataset {builder.NAME} --prepared shards",
+    ]
+    told = "To train on it, with the options that it was prepared with (train.py names those that differ):"
+    return [load, told, "\n".join(["```bash", *train, "```"])]
+
+
+def _source(builder, licence: str, is_shared: bool) -> list[str]:
+    stated = builder.LICENSE if licence == builder.LICENSE_ID else licence
+    lines = [f"Licence: {stated}." + (f" Source: {builder.HOMEPAGE}" if builder.HOMEPAGE else "")]
+    if is_shared:
+        lines.append("Changed from the source: decoded, cropped and turned into features, as said above.")
+    if builder.CITATION:
+        lines.append(f"```bibtex\n{builder.CITATION.strip()}\n```")
+    return lines
 
 
 __all__ = ["dataset_card"]

@@ -84,7 +84,7 @@ def push_files(
     Args:
         files (`Mapping[str, Path | bytes]`): names in the repository, and what is to be in them.
         repo_id (`str`): owner and name; a name alone is one of your own.
-        repo_type (`str`): `"model"` or `"dataset"`.
+        repo_type (`str`): `"model"`, `"dataset"`, or `"space"` for an app made with Gradio.
         message (`str`): of the commit.
         is_ours (`Callable`): which files of the repository are left out if `files` does not name them, as shards of an earlier push
             would be. Others stay.
@@ -106,7 +106,8 @@ def push_files(
         try:
             is_private = bool(api.repo_info(repo_id, repo_type=repo_type).private)
         except RepositoryNotFoundError:
-            api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True)
+            sdk = "gradio" if repo_type == "space" else None
+            api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True, space_sdk=sdk)
             is_private = private
         # Whoever did not ask for the public must not find himself before it.
         if private and not is_private:
@@ -205,7 +206,7 @@ def _reason(error: BaseException) -> str:
         if status == 412:
             return f"somebody else changed the repository meanwhile. {AGAIN}"
         return f"the Hub answered {status} ({first or 'no reason given'}). {AGAIN}"
-    first = str(error).strip().partition("\n")[0] or type(error).__name__
+    first = " ".join(str(error).split()[:40]) or type(error).__name__
     if isinstance(error, (HfHubHTTPError.__bases__[0], ConnectionError, TimeoutError)):
         return f"the connection to the Hub was cut, or there is none ({first}). {AGAIN}"
     return f"it could not be pushed ({first})."

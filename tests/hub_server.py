@@ -334,9 +334,11 @@ class Handler(BaseHTTPRequestHandler):
 
         body = self.json_body()
         match = re.match(r"---\n(.*?)\n---", body["content"], re.DOTALL)
+        if not match:
+            return {"errors": [], "warnings": [{"message": "empty or missing yaml metadata in repo card"}]}
         try:
-            if not match or not isinstance(yaml.safe_load(match[1]), dict):
-                raise yaml.YAMLError("no metadata")
+            if not isinstance(yaml.safe_load(match[1]), dict):
+                raise yaml.YAMLError("expected a mapping")
         except yaml.YAMLError as error:
             self.send(400, {"errors": [{"message": str(error)}], "warnings": []})
             return None

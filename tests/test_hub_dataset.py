@@ -94,7 +94,7 @@ def test_a_corpus_that_may_be_shared_comes_back_whole(hub, may_be_shared, comman
         "@inproceedings{tones}",
         "https://example.org/tones",
         "| angry | 12 |",
-        Tones.HOW_TO_GET,
+        "Licence: CC0-1.0. Source: https://example.org/tones",
     ):
         assert part in text
 

@@ -241,7 +241,67 @@ def test_a_network_without_code_says_so(hub, copied):
     assert "where modeling_tacfn is installed" in push_model(copied, NAME).notes[-1]
 
 
+# An app.
+
+APP = {
+    "app.py": "import gradio\nfrom drawing import draw\n",
+    "drawing.py": "import colours\n",
+    "colours.py": "",
+    "unused.py": "",
+    "README.md": "---\nsdk: gradio\ntitle: Emotions\n---\n",
+    "requirements.txt": "gradio\n",
+    "examples/clip.mp4": "film",
+    "examples/.hidden.mp4": "no",
+    "examples/notes.txt": "no",
+    ".env": "no",
+    "flagged/upload.mp4": "no",
+}
+
+
+@pytest.fixture
+def app(tmp_path) -> Path:
+    for name, content in APP.items():
+        (tmp_path / "app" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "app" / name).write_text(content)
+    return tmp_path / "app"
+
+
+def test_an_app_becomes_a_space(hub, app):
+    assert main(["push", str(app), "someone/demo", "--space"]) == 0
+    space = hub.repositories["space", "someone/demo"]
+    assert (space.sdk, space.is_private) == ("gradio", True)
+    code = {"app.py", "drawing.py", "colours.py"}
+    assert set(space.files()) == code | {"README.md", "requirements.txt", "examples/clip.mp4"}
+    (app / "examples" / "clip.mp4").unlink()
+    assert main(["push", str(app), "someone/demo", "--space"]) == 0
+    assert "examples/clip.mp4" not in space.files()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("app.py", None, "missing: app.py"),
+        ("README.md", "# no header", "sdk: gradio"),
+        ("README.md", "---\nsdk: [\n---\n", "sdk: gradio"),
+    ],
+)
+def test_what_is_no_app_is_refused(hub, app, capsys, name, content, message):
+    (app / name).unlink()
+    if content is not None:
+        (app / name).write_text(content)
+    assert main(["push", str(app), "someone/demo", "--space"]) == 1
+    assert message in capsys.readouterr().err
+    assert not hub.requests
+
+
 # What can go wrong on the way.
+
+
+def test_a_card_that_the_hub_cannot_read(hub, copied):
+    (copied / "README.md").write_text("---\nlicense: [\n---\n")
+    with pytest.raises(HubError, match="Invalid metadata in README.md"):
+        push_model(copied, NAME)
+    assert_nothing_changed(hub)
 
 
 def assert_nothing_changed(hub) -> None:
@@ -346,7 +406,7 @@ def test_the_command(hub, trained, capsys, monkeypatch):
     assert error.startswith("tacfn: ")
     assert error.count("\n") == 1
     lines = [line.strip() for line in PUSH_EXAMPLE.splitlines() if line.strip().startswith("tacfn ")]
-    assert [build_parser().parse_args(shlex.split(line)[1:]).command for line in lines] == ["push"] * 3
+    assert [build_parser().parse_args(shlex.split(line)[1:]).command for line in lines] == ["push"] * 4
 
 
 def test_what_comes_back_is_a_model(hub, trained, tmp_path):
