@@ -84,6 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     info.add_argument("model", help="folder of a trained network, or its name on the Hub")
     info.add_argument("--json", action="store_true", help="print JSON and nothing else")
     info.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
+    info.add_argument("--revision", help="commit or branch of a name on the Hub")
     _add_convert(commands)
     _add_push(commands)
     return parser
@@ -144,6 +145,7 @@ def _add_adapt(commands) -> None:
     )
     adapt.add_argument("--output", type=Path, required=True, metavar="FILE.json", help="file to make")
     adapt.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
+    adapt.add_argument("--revision", help="commit or branch of a name on the Hub")
     adapt.set_defaults(error=adapt.error)
 
 
@@ -258,6 +260,7 @@ def _add_predict(commands) -> None:
     predict.add_argument("--top_k", type=positive, metavar="K", help="how many emotions to print; all by default")
     predict.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, …")
     predict.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
+    predict.add_argument("--revision", help="commit or branch of a name on the Hub")
     predict.set_defaults(error=predict.error)
 
 

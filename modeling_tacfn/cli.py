@@ -27,7 +27,7 @@ def predict_clips(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         _check_writable(arguments.plot)
     with _notes():
-        model, processor = load(arguments.model, arguments.device, arguments.trust_remote_code)
+        model, processor = load(arguments.model, arguments.device, arguments.trust_remote_code, arguments.revision)
         statistics = speaker_statistics(processor, arguments.speaker_clips, arguments.speaker)
     answers = []
     for inputs in arguments.clips:
@@ -110,7 +110,7 @@ def table(prediction: Prediction, top_k: int | None = None) -> str:
 def adapt(arguments: argparse.Namespace) -> int:
     """Make a speaker's file of those clips that can be read; 1 if there was one that cannot."""
     with _notes():
-        processor = load(arguments.model, trust_remote_code=arguments.trust_remote_code)[1]
+        processor = load(arguments.model, None, arguments.trust_remote_code, arguments.revision)[1]
     if not processor.is_speaker_normalized:
         raise ValueError(
             f"{arguments.model}: expected a speaker-normalised network; this one judges every clip by itself."
@@ -232,7 +232,7 @@ def shared_options(arguments: argparse.Namespace) -> list[str]:
 def describe(arguments: argparse.Namespace) -> int:
     """Print what a trained network is: its parts, what it takes and, where it was tested, its score."""
     with _notes():
-        model, processor = load(arguments.model, trust_remote_code=arguments.trust_remote_code)
+        model, processor = load(arguments.model, None, arguments.trust_remote_code, arguments.revision)
     config, pictures = model.config, processor.image_processor
     parts = {name: sum(p.numel() for p in part.parameters()) for name, part in model.fusion.named_children()}
     parts["classifier"] = sum(p.numel() for p in model.classifier.parameters())

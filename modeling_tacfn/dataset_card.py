@@ -125,10 +125,13 @@ def _labels(table) -> list[str]:
 def _left_out(builder, left_out: str | None) -> str:
     if left_out is None:
         return "The recordings as they were published."
-    return (
-        f"Sound, pictures, texts and everything that was measured of them. {left_out} {builder.HOW_TO_GET} With the corpus at hand, "
-        f"`tacfn prepare --dataset {builder.NAME}` makes the clips of these rows."
-    )
+    lines = ["Sound, pictures, texts and everything that was measured of them.", left_out]
+    if builder.LICENSE_ID != "unknown":  # others can get the corpus, but nobody's own clips
+        lines += [
+            builder.HOW_TO_GET,
+            f"With it, `tacfn prepare --dataset {builder.NAME}` makes the clips of these rows.",
+        ]
+    return " ".join(lines)
 
 
 def _use(repo_id: str, builder, is_shared: bool) -> list[str]:

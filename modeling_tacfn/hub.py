@@ -135,7 +135,9 @@ def shipped_code(folder: Path) -> list[str]:
     """Files that the classes named in the configurations are in, and what these import of each other."""
     found, waiting = [], set()
     for name in (CONFIG, PROCESSOR):
-        waiting |= {f"{place.split('.')[0].split('--')[-1]}.py" for place in _auto_map(_read_json(folder / name))}
+        # With two dashes it names a repository, which the code stays in.
+        places = [place for place in _auto_map(_read_json(folder / name)) if "--" not in place]
+        waiting |= {f"{place.partition('.')[0]}.py" for place in places}
     while waiting:
         name = waiting.pop()
         if name in found:
@@ -235,7 +237,7 @@ def push_after_training(folder: Path, repo_id: str, private: bool, revision: str
     """Push what a training left; whatever goes wrong is said, and how to try again, and nothing of the results is lost."""
     try:
         print(push_model(folder, repo_id, private=private, revision=revision))
-    except (ValueError, OSError) as error:
+    except Exception as error:  # whatever it is, hours of training end well
         again = ["tacfn", "push", str(folder), repo_id, *(["--revision", revision] if revision else [])]
         again += [] if private else ["--public"]
         print(

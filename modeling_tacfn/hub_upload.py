@@ -29,6 +29,7 @@ from . import __version__
 _SECRET = re.compile(r"hf_[A-Za-z0-9]{16,}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NO_SPACE = (402, 413, 507)
+_HTTP_ERROR = HfHubHTTPError.__bases__[0]  # of whichever httpx the client brings along
 AGAIN = "Run the same again: what has arrived is not sent a second time."
 
 
@@ -177,9 +178,7 @@ def explained(repo_id: str, token: str | None = None) -> Iterator[None]:
     except HubError:
         raise
     # Threads that send files wrap what happened to them, and hf_xet speaks in errors of its own.
-    except (OSError, RuntimeError, ValueError) as error:
-        raise HubError(without_secrets(f"{repo_id}: {_reason(error)}", token)) from None
-    except HfHubHTTPError.__bases__[0] as error:  # the HTTPError of whichever httpx the client brings along
+    except (OSError, RuntimeError, ValueError, _HTTP_ERROR) as error:
         raise HubError(without_secrets(f"{repo_id}: {_reason(error)}", token)) from None
 
 
@@ -207,7 +206,7 @@ def _reason(error: BaseException) -> str:
             return f"somebody else changed the repository meanwhile. {AGAIN}"
         return f"the Hub answered {status} ({first or 'no reason given'}). {AGAIN}"
     first = " ".join(str(error).split()[:40]) or type(error).__name__
-    if isinstance(error, (HfHubHTTPError.__bases__[0], ConnectionError, TimeoutError)):
+    if isinstance(error, (_HTTP_ERROR, ConnectionError, TimeoutError)):
         return f"the connection to the Hub was cut, or there is none ({first}). {AGAIN}"
     return f"it could not be pushed ({first})."
 

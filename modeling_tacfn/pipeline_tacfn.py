@@ -2,6 +2,7 @@
 """`transformers.pipeline` from clips to emotions: files, URLs or arrays in, labels and scores out."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import torch
+from huggingface_hub import HfFileSystem
 from torch.utils.data import Dataset
 from transformers import Pipeline
 
@@ -37,6 +39,7 @@ CLIP_KEYS = (
 )
 DOWNLOAD_TIMEOUT_SECONDS = 30
 _NOT_GIVEN = object()
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
 class AudioVisualEmotionPipeline(Pipeline):
@@ -45,7 +48,8 @@ class AudioVisualEmotionPipeline(Pipeline):
 
     A clip is one of
 
-    - the path of a video or sound file (`str` or `Path`), or its URL (`http://…`, `https://…`);
+    - the path of a video or sound file (`str` or `Path`), or its URL (`http://…`, `https://…`, or `hf://datasets/owner/name/file` on
+      the Hub, read with one's login);
     - a `dict` of what `processor.read` takes: `video` and `audio`, each a path, a URL or an array (`audio` also
       `False`: leave the sound out), `features` by name, `sampling_rate` of a waveform in Hz, `start_seconds` and
       `end_seconds` of files, `audio_offset_seconds`, `frame_region`.
@@ -210,7 +214,22 @@ def _read_arguments(clip) -> Iterator[dict]:
 
 
 def _is_url(value) -> bool:
-    return isinstance(value, str) and value.startswith(("http://", "https://"))
+    scheme = _SCHEME.match(value) if isinstance(value, str) else None
+    if scheme and scheme[1].lower() not in ("http", "https", "hf"):
+        raise MediaError(
+            f"{value}: expected a path, or a URL of http, https or hf, got one of {scheme[1]}; give the path of a copy."
+        )
+    return scheme is not None
+
+
+def _download(url: str, path: str) -> None:
+    with (
+        httpx.stream("GET", url, follow_redirects=True, timeout=DOWNLOAD_TIMEOUT_SECONDS) as response,
+        open(path, "wb") as file,
+    ):
+        response.raise_for_status()
+        for part in response.iter_bytes():
+            file.write(part)
 
 
 @contextmanager
@@ -220,14 +239,11 @@ def _downloaded(url: str) -> Iterator[str]:
         try:
             # The suffix stays: sound files are read by it.
             path = os.path.join(folder, "clip" + Path(urlsplit(url).path).suffix)
-            with (
-                httpx.stream("GET", url, follow_redirects=True, timeout=DOWNLOAD_TIMEOUT_SECONDS) as response,
-                open(path, "wb") as file,
-            ):
-                response.raise_for_status()
-                for part in response.iter_bytes():
-                    file.write(part)
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            if url.lower().startswith("hf://"):
+                HfFileSystem().get_file(url[len("hf://") :], path)
+            else:
+                _download(url, path)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             reason = str(error).partition("\n")[0] or type(error).__name__
             raise MediaError(
                 f"{url}: expected a video or sound file to download, but none came ({reason}). Check the URL and the "

@@ -66,7 +66,12 @@ class Prediction:
         return {"clip": self.source, "emotion": self.emotion, "scores": scores, "inputs": self.inputs()}
 
 
-def load(folder: str | os.PathLike, device: str | None = None, trust_remote_code: bool = False):
+def load(
+    folder: str | os.PathLike,
+    device: str | None = None,
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+):
     """
     Load a network and its processor from a folder or the Hub.
 
@@ -74,6 +79,7 @@ def load(folder: str | os.PathLike, device: str | None = None, trust_remote_code
         folder (`str` or `Path`): what train.py or `save_pretrained` wrote, or a name on the Hub.
         device (`str`, *optional*, defaults to `"cpu"`): where the network is put.
         trust_remote_code (`bool`, *optional*, defaults to `False`): whether code that comes with the model may run.
+        revision (`str`, *optional*): of a name on the Hub: the commit or branch; the newest of the main one if not given.
 
     Returns:
         `tuple`: the network, in evaluation mode, and its processor.
@@ -83,6 +89,7 @@ def load(folder: str | os.PathLike, device: str | None = None, trust_remote_code
         ValueError: the device cannot be used here.
     """
     device = _checked_device(device or "cpu")
+    origin = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
     is_local = os.path.exists(folder)
     if is_local:
         _check_folder(Path(folder))
@@ -92,9 +99,7 @@ def load(folder: str | os.PathLike, device: str | None = None, trust_remote_code
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # what is wrong with the weights is said below, in a line
     try:
-        model, report = AutoModel.from_pretrained(
-            folder, trust_remote_code=trust_remote_code, output_loading_info=True
-        )
+        model, report = AutoModel.from_pretrained(folder, **origin, output_loading_info=True)
     except StrictDataclassError as error:
         raise OSError(
             f"{folder}: expected a config.json that this version understands ({' '.join(str(error).split())}). Train again, "
@@ -126,7 +131,7 @@ def load(folder: str | os.PathLike, device: str | None = None, trust_remote_code
             f"them {strays[0]}. Copy the folder again, or train again."
         )
     try:
-        processor = AutoProcessor.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        processor = AutoProcessor.from_pretrained(folder, **origin)
     except (OSError, ValueError) as error:
         if is_local or "trust_remote_code" in str(error):
             raise

@@ -141,7 +141,7 @@ class HubServer(ThreadingHTTPServer):
 
 def use_hub(monkeypatch, folder) -> HubServer:
     """Start a server, and make the client of this process talk to it, with a cache and without a login of its own."""
-    from huggingface_hub import constants
+    from huggingface_hub import HfFileSystem, constants
     from huggingface_hub.utils import _http
 
     server = HubServer()
@@ -157,7 +157,9 @@ def use_hub(monkeypatch, folder) -> HubServer:
     }
     for name, value in settings.items():
         monkeypatch.setattr(constants, name, value)
-    monkeypatch.setattr("transformers.utils.hub._hf_api", None)  # it remembers the server of the first call
+    # These remember the server of their first call.
+    monkeypatch.setattr("transformers.utils.hub._hf_api", None)
+    HfFileSystem.clear_instance_cache()
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", f"{folder}/token")
     monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)  # between two attempts
     global _has_session

@@ -148,7 +148,7 @@ def test_what_may_not_be_shared_is_only_told_of(hub, monkeypatch, command, tmp_p
     assert b"s0_calm_0.wav" not in files["metadata.parquet"]
     card = header(files)
     assert (card["license"], card["license_name"]) == ("other", "tones")
-    assert "The tones are nobody's business." in files["README.md"].decode()
+    assert f"The tones are nobody's business. {Tones.HOW_TO_GET}" in files["README.md"].decode()
     with pytest.raises(ValueError, match="expected prepared clips in someone/tones, got only what is said of them"):
         as_streaming_dataset(NAME)
 
@@ -158,6 +158,7 @@ def test_clips_of_an_unknown_licence_need_one(hub, command, tmp_path, capsys):
     assert "name a licence that allows it, such as --license cc-by-4.0" in capsys.readouterr().out
     assert set(pushed_files(hub)) == {"README.md", "metadata.parquet"}
     assert header(pushed_files(hub))["license"] == "unknown"
+    assert Tones.HOW_TO_GET not in pushed_files(hub)["README.md"].decode()
 
     licensed = [*command, "--push_to_hub", "someone/mine", "--license", "CC-BY-4.0"]
     assert main(licensed) == 1

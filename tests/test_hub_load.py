@@ -64,7 +64,7 @@ def other_weights(folder: Path) -> None:
     model = build("audio_video")
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(1.5)
+            parameter.mul_(1.1)
     model.save_pretrained(folder)
 
 
@@ -97,6 +97,7 @@ def test_a_clip_from_the_hub(hub, pushed, recordings):
     urls = [
         f"{hub.url}/datasets/someone/clips/resolve/main/{name}?download=true" for name in ("clip.mp4", "speech.wav")
     ]
+    assert pipe(urls[0].replace("http", "HTTP")) == pipe(recordings / "clip.mp4")
     answers = pipe(urls, batch_size=2)
     for answer, name in zip(answers, ("clip.mp4", "speech.wav"), strict=True):
         assert scores(answer) == pytest.approx(scores(pipe(recordings / name)), abs=1e-5)
@@ -108,7 +109,27 @@ def test_a_clip_from_the_hub(hub, pushed, recordings):
         pipe(urls[0].replace("clip.mp4", "no.mp4"))
 
 
-def test_a_pinned_revision_stays_what_it_was(hub, trained, tmp_path, recordings):
+def test_a_clip_of_ones_own_dataset(hub, pushed, recordings, monkeypatch):
+    hub.add("dataset", "someone/mine", {"sub/clip.mp4": (recordings / "clip.mp4").read_bytes()}, is_private=True)
+    pipe = pipeline(TASK, model=NAME, device="cpu")
+    url = "hf://datasets/someone/mine/sub/clip.mp4"
+    expected = pipe(recordings / "clip.mp4")
+    assert pipe(url) == pipe(url.replace("hf:", "HF:")) == expected
+    assert pipe({"video": url, "start_seconds": 0.1, "end_seconds": 0.2}) != expected
+    with pytest.raises(MediaError, match=f"{url}x: expected a video or sound file to download"):
+        pipe(f"{url}x")
+    with pytest.raises(MediaError, match="hf://datasets/someone/none/x: .*none came"):
+        pipe("hf://datasets/someone/none/x")
+
+
+@pytest.mark.parametrize("url", ["ftp://somewhere/clip.mp4", "file:///home/ann/clip.mp4", "s3://bucket/clip.mp4"])
+def test_other_urls_are_refused(trained, url):
+    pipe = pipeline(TASK, model=str(trained), device="cpu")
+    with pytest.raises(MediaError, match=f"{url}: expected a path, or a URL of http, https or hf"):
+        pipe(url)
+
+
+def test_a_pinned_revision_stays_what_it_was(hub, trained, tmp_path, recordings, capsys):
     first = push_model(trained, NAME)
     before = pipeline(TASK, model=NAME, device="cpu")(recordings / "clip.mp4")
     folder = tmp_path / "other"
@@ -121,6 +142,11 @@ def test_a_pinned_revision_stays_what_it_was(hub, trained, tmp_path, recordings)
     assert pinned[first.commit](recordings / "clip.mp4") == before
     newest = pipeline(TASK, model=NAME, device="cpu")(recordings / "clip.mp4")
     assert pinned[second.commit](recordings / "clip.mp4") == newest
+    for options, answer in ((["--revision", first.commit], before), ([], newest)):
+        assert (
+            main(["predict", str(recordings / "clip.mp4"), "--model", NAME, "--json", "--top_k", "1", *options]) == 0
+        )
+        assert json.loads(capsys.readouterr().out)["scores"] == pytest.approx(scores(answer[:1]), abs=1e-5)
     assert scores(newest) != pytest.approx(scores(before), abs=1e-3)
     with pytest.raises(OSError, match="nothing-like-it is not a valid git identifier"):
         pipeline(TASK, model=NAME, revision="nothing-like-it")
