@@ -8,9 +8,10 @@ import hashlib
 import json
 import re
 import threading
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from hub_repositories import Blob, Repository, is_large
 
 
 # Who may do what, as on the Hub: one writes below his own name, one only reads, one is somebody else.
@@ -20,72 +21,8 @@ WRITE_TOKEN, READ_TOKEN, OTHER_TOKEN = (
     "hf_other0000000000000000000",
 )
 TOKENS = {WRITE_TOKEN: ("someone", "write"), READ_TOKEN: ("someone", "read"), OTHER_TOKEN: ("another", "write")}
-LARGE = (".safetensors", ".parquet", ".bin", ".onnx", ".mp4", ".wav", ".png", ".npz")
-LARGE_BYTES = 10 * 2**20
 _has_session = False
 NO_SPACE = "Private repository storage limit reached, please upgrade your plan to increase your private storage limit."
-
-
-@dataclass
-class Blob:
-    content: bytes
-    is_large: bool
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.content).hexdigest()
-
-    @property
-    def oid(self) -> str:
-        """As git names it: the pointer of a large file, the file itself otherwise."""
-        content = self.content
-        if self.is_large:
-            content = (
-                f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {len(content)}\n".encode()
-            )
-        return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
-
-    @property
-    def etag(self) -> str:
-        return self.sha256 if self.is_large else self.oid
-
-    def info(self, path: str) -> dict:
-        entry = {"type": "file", "path": path, "oid": self.oid, "size": len(self.content)}
-        if self.is_large:
-            entry["lfs"] = {"oid": self.sha256, "size": len(self.content), "pointerSize": 134}
-        return entry
-
-
-@dataclass
-class Repository:
-    """Commits by their sha, branches by their name, and large files by their sha256, committed or not."""
-
-    kind: str
-    name: str
-    is_private: bool = False
-    is_gated: bool = False
-    sdk: str | None = None
-    commits: dict[str, dict[str, Blob]] = field(default_factory=dict)
-    messages: dict[str, str] = field(default_factory=dict)
-    branches: dict[str, str] = field(default_factory=dict)
-    large: dict[str, bytes] = field(default_factory=dict)
-
-    def __post_init__(self):
-        self.commit("main", {".gitattributes": Blob(b"*.safetensors filter=lfs\n", False)}, "initial commit")
-
-    def commit(self, branch: str, files: dict[str, Blob], message: str) -> str:
-        content = json.dumps([len(self.commits), message, {path: blob.oid for path, blob in sorted(files.items())}])
-        sha = hashlib.sha1(content.encode()).hexdigest()
-        self.commits[sha], self.messages[sha], self.branches[branch] = files, message, sha
-        return sha
-
-    def find(self, revision: str) -> str | None:
-        return self.branches.get(revision) or (revision if revision in self.commits else None)
-
-    def files(self, revision: str = "main") -> dict[str, bytes]:
-        """What the tests ask: path and content of every file, without the one that the Hub made."""
-        files = self.commits[self.find(revision)]
-        return {path: blob.content for path, blob in files.items() if path != ".gitattributes"}
 
 
 class HubServer(ThreadingHTTPServer):
@@ -125,7 +62,7 @@ class HubServer(ThreadingHTTPServer):
     def add(self, kind: str, name: str, files: dict[str, bytes] | None = None, **settings) -> Repository:
         """A repository that somebody made before."""
         repository = self.repositories[kind, name] = Repository(kind, name, **settings)
-        blobs = {path: Blob(content, path.endswith(LARGE)) for path, content in (files or {}).items()}
+        blobs = {path: Blob(content, is_large(path)) for path, content in (files or {}).items()}
         repository.large |= {blob.sha256: blob.content for blob in blobs.values() if blob.is_large}
         if blobs:
             repository.commit("main", repository.commits[repository.branches["main"]] | blobs, "files")
@@ -422,9 +359,13 @@ class Handler(BaseHTTPRequestHandler):
         present = repository.commits[self.commit_of(repository, revision)]
         files = []
         for file in self.json_body()["files"]:
-            is_large = file["path"].endswith(LARGE) or file["size"] > LARGE_BYTES
+            is_stored_large = is_large(file["path"], file["size"])
             old = present.get(file["path"])
-            entry = {"path": file["path"], "uploadMode": "lfs" if is_large else "regular", "shouldIgnore": False}
+            entry = {
+                "path": file["path"],
+                "uploadMode": "lfs" if is_stored_large else "regular",
+                "shouldIgnore": False,
+            }
             files.append(entry | ({"oid": old.etag} if old else {}))
         return {"files": files}
 

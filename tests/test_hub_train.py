@@ -124,4 +124,5 @@ def test_two_processes_push_once(hub, options, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(hub.repositories["model", NAME].commits) == 2
+    assert len([path for method, path, _ in hub.requests if method == "POST" and "/preupload/" in path]) == 1
     assert WRITE_TOKEN not in done.stdout + done.stderr
