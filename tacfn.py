@@ -35,9 +35,13 @@ PREPARE_EXAMPLE = """examples:
   tacfn prepare --dataset ravdess --data_dir RAVDESS --num_proc 8
   tacfn prepare --dataset ravdess_au --data_dir RAVDESS --output shards
   tacfn prepare --config my.yaml -- --video_processor '{num_frames: 15}'
+  tacfn prepare --dataset ravdess --data_dir RAVDESS --output shards --push_to_hub someone/ravdess-prepared
+  tacfn prepare --dataset folder --data_dir clips --output shards --push_to_hub someone/clips --license cc-by-4.0
 
 Clips that are prepared are not prepared again, whoever asks: training does the same on its own where it finds them missing.
-Shards are Parquet files with the prepared clips in them, for another machine (train.py --prepared FOLDER) or for streaming."""
+Shards are Parquet files with the prepared clips in them, for another machine (train.py --prepared FOLDER) or for streaming.
+A push holds the clips only where their licence lets others have them (RAVDESS, CREMA-D, synthetic, or your own with --license); of other
+corpora it holds ids, labels, speakers, folds and durations. It is private unless --public."""
 FOLDS_EXAMPLE = """examples:
   tacfn folds --dataset ravdess --data_dir RAVDESS --plot folds.png
   tacfn folds --dataset ravdess --data_dir RAVDESS --num_folds 10 --output folds.json
@@ -61,6 +65,15 @@ EXPORT_EXAMPLE = """examples:
 
 The file is kept only if it answers as the network does, to 1e-4 on logits, also for other batches, lengths and numbers of
 frames, with padding, and with inputs missing; export.json beside it says how closely."""
+PUSH_EXAMPLE = """examples:
+  tacfn push runs/synthetic someone/tacfn-synthetic
+  tacfn push runs/ravdess_au someone/tacfn-ravdess --run fold_0_seed_0 --public
+  tacfn push runs/synthetic someone/tacfn-synthetic --revision v2
+  tacfn push space someone/tacfn-demo --space
+
+Weights, configuration, processor, code, scores and card are pushed in one commit; checkpoints, logs and everything else stay,
+and paths of this machine become bare names. The repository is private unless --public. The right to write is that of
+`hf auth login` or HF_TOKEN. Pushed again, what is there already is not sent again, and no commit is made of nothing."""
 PREDICT_EXAMPLE = """examples:
   tacfn predict clip.mp4 --model runs/synthetic --plot prediction.png
   tacfn predict clip.webm another.mp4 --model DIR --json
@@ -100,9 +113,11 @@ def build_parser() -> argparse.ArgumentParser:
     info.add_argument("model", help="folder of a trained network, or its name on the Hub")
     info.add_argument("--json", action="store_true", help="print JSON and nothing else")
     info.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
+    info.add_argument("--revision", help="commit or branch of a name on the Hub")
     _add_convert(commands)
     _add_card(commands)
     _add_export(commands)
+    _add_push(commands)
     return parser
 
 
@@ -120,6 +135,23 @@ def _add_card(commands) -> None:
     )
     card.add_argument("--method", metavar="NAME", help="which method, of a results file of several")
     card.add_argument("--protocol", metavar="NAME", help="which protocol, of a results file of several")
+
+
+def _add_push(commands) -> None:
+    push = commands.add_parser(
+        "push",
+        help="a trained network, or an app, becomes a repository of the Hub",
+        epilog=PUSH_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    push.add_argument("folder", metavar="DIR", help="folder of a trained network")
+    push.add_argument("repo_id", metavar="OWNER/NAME", help="repository, made if it is not there")
+    kind = push.add_mutually_exclusive_group()
+    kind.add_argument("--run", help="which run, if the folder holds several: fold_0_seed_0, …")
+    kind.add_argument("--space", action="store_true", help="the folder is that of a Gradio app (app.py)")
+    push.add_argument("--revision", help="branch to push to, made if it is not there; the main one if not given")
+    push.add_argument("--public", action="store_true", help="everybody may see the repository")
+    push.add_argument("--json", action="store_true", help="print JSON and nothing else")
 
 
 def _add_convert(commands) -> None:
@@ -231,6 +263,7 @@ def _add_adapt(commands) -> None:
     )
     adapt.add_argument("--output", type=Path, required=True, metavar="FILE.json", help="file to make")
     adapt.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
+    adapt.add_argument("--revision", help="commit or branch of a name on the Hub")
     adapt.set_defaults(error=adapt.error)
 
 
@@ -277,6 +310,15 @@ def _add_prepare(commands) -> None:
     _add_training_options(prepare)
     prepare.add_argument("--num_proc", type=positive, default=2, help="processes, 2 by default")
     prepare.add_argument("--output", metavar="FOLDER", help="write the prepared corpus as Parquet shards")
+    prepare.add_argument(
+        "--push_to_hub",
+        metavar="OWNER/NAME",
+        help="push the shards as a dataset of the Hub, or what may be told of the clips where the licence allows no more",
+    )
+    prepare.add_argument(
+        "--public", action="store_true", help="everybody may see the dataset; by default only its owner"
+    )
+    prepare.add_argument("--license", metavar="ID", help="licence of your own clips, such as cc-by-4.0, to share them")
     prepare.add_argument("--json", action="store_true", help="print JSON and nothing else")
 
 
@@ -344,6 +386,7 @@ def _add_predict(commands) -> None:
         "--runtime", default="auto", choices=RUNTIMES, help="what runs the network; auto: whatever the folder holds"
     )
     predict.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
+    predict.add_argument("--revision", help="commit or branch of a name on the Hub")
     predict.set_defaults(error=predict.error)
 
 
@@ -466,6 +509,7 @@ def main(arguments: list[str] | None = None) -> int:
             "export": cli.export,
             "folds": cli.show_folds,
             "prepare": cli.prepare,
+            "push": cli.push,
             "info": cli.describe,
             "card": cli.write_card,
         }

@@ -188,6 +188,12 @@ class EmotionCorpusBuilder(datasets.GeneratorBasedBuilder):
     # In order; none for a corpus that only its clips tell them, which sets `CorpusScan.labels`.
     LABELS: list[str] = []
     LICENSE: str
+    # The same by its id on the Hub: "other" where it has none there, "unknown" where nobody states one.
+    LICENSE_ID = "unknown"
+    # Whether others may be given the clips and what was measured of them, or only what is said of them: ids, labels, folds.
+    MAY_SHARE_MEDIA = False
+    # Why not, as a sentence.
+    WHY_NOT_SHARED = "Nothing says under which licence its clips are."
     HOMEPAGE: str | None = None
     CITATION: str | None = None
     # Completes the sentence "Expected <EXPECTED> in <folder>".

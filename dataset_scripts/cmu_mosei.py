@@ -70,6 +70,8 @@ class CmuMosei(WordFeatureCorpus):
     TARGETS = ["sentiment", *EMOTIONS]
     YES_NO_TARGETS = EMOTIONS
     LICENSE = "CMU-MOSEI: labels and features for research; the videos belong to their makers"
+    LICENSE_ID = "other"
+    WHY_NOT_SHARED = "The videos belong to the people who made them and put them on YouTube."
     HOMEPAGE = "http://multicomp.cs.cmu.edu/resources/cmu-mosei-dataset/"
     CITATION = """\
 @inproceedings{zadeh2018mosei,

@@ -226,6 +226,8 @@ class CremaD(EmotionCorpusBuilder):
     NAME = "crema_d"
     LABELS = LABELS
     LICENSE = "ODbL 1.0 (database), DbCL 1.0 (contents)"
+    LICENSE_ID = "odbl"
+    MAY_SHARE_MEDIA = True
     HOMEPAGE = HOMEPAGE
     CITATION = CITATION
     EXPECTED = "CREMA-D recordings named like VideoFlash/1001_DFA_ANG_XX.flv"

@@ -159,6 +159,8 @@ class Iemocap(EmotionCorpusBuilder):
     LABELS = EMOTIONS
     TARGETS = ["valence", "activation", "dominance"]
     LICENSE = "IEMOCAP licence: research only, no redistribution"
+    LICENSE_ID = "other"
+    WHY_NOT_SHARED = "Its licence forbids passing on the recordings, and what was made of them."
     HOMEPAGE = HOMEPAGE
     CITATION = CITATION
     EXPECTED = "the folders Session1 to Session5 of IEMOCAP_full_release"

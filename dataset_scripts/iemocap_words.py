@@ -32,6 +32,8 @@ class IemocapWords(WordFeatureCorpus):
     LABELS = EMOTIONS
     TARGETS = YES_NO_TARGETS = EMOTIONS
     LICENSE = Iemocap.LICENSE
+    LICENSE_ID = Iemocap.LICENSE_ID
+    WHY_NOT_SHARED = Iemocap.WHY_NOT_SHARED
     HOMEPAGE = HOMEPAGE
     CITATION = CITATION
     EXPECTED = "iemocap_data.pkl or, with form='unaligned', iemocap_data_noalign.pkl"

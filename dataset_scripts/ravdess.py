@@ -222,6 +222,8 @@ class Ravdess(EmotionCorpusBuilder):
     NAME = "ravdess"
     LABELS = EMOTIONS
     LICENSE = "CC BY-NC-SA 4.0"
+    LICENSE_ID = "cc-by-nc-sa-4.0"
+    MAY_SHARE_MEDIA = True
     HOMEPAGE = HOMEPAGE
     CITATION = CITATION
     EXPECTED = "RAVDESS recordings named like Actor_01/01-01-01-01-01-01-01.mp4, or its archives"

@@ -218,6 +218,8 @@ class Synthetic(EmotionCorpusBuilder):
     NAME = "synthetic"
     LABELS = LABELS
     LICENSE = "CC0-1.0"
+    LICENSE_ID = "cc0-1.0"
+    MAY_SHARE_MEDIA = True
     EXPECTED = "the synthetic corpus"
     HOW_TO_GET = "It is made on the spot; give a folder that can be written to."
     NUM_FOLDS = 4

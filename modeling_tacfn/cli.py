@@ -2,6 +2,7 @@
 """What the commands of `tacfn` do, once their arguments are understood."""
 
 import argparse
+import dataclasses
 import json
 import logging
 import os
@@ -30,7 +31,13 @@ def predict_clips(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         _check_writable("--plot", arguments.plot)
     with _notes():
-        model, processor = load(arguments.model, arguments.device, arguments.trust_remote_code, arguments.runtime)
+        model, processor = load(
+            arguments.model,
+            arguments.device,
+            arguments.trust_remote_code,
+            runtime=arguments.runtime,
+            revision=arguments.revision,
+        )
         statistics = speaker_statistics(processor, arguments.speaker_clips, arguments.speaker)
     answers = []
     for inputs in arguments.clips:
@@ -157,7 +164,9 @@ def _progress(what: str) -> Iterator[Callable[[float], None]]:
 def adapt(arguments: argparse.Namespace) -> int:
     """Make a speaker's file of those clips that can be read; 1 if there was one that cannot."""
     with _notes():
-        processor = load(arguments.model, trust_remote_code=arguments.trust_remote_code)[1]
+        processor = load(arguments.model, trust_remote_code=arguments.trust_remote_code, revision=arguments.revision)[
+            1
+        ]
     if not processor.is_speaker_normalized:
         raise ValueError(
             f"{arguments.model}: expected a speaker-normalised network; this one judges every clip by itself."
@@ -215,26 +224,37 @@ def prepare(arguments: argparse.Namespace) -> int:
     from dataset_scripts.base import corpus_builder
 
     from .experiment import prepare_corpus
+    from .hub_dataset import checked_licence, push_corpus, with_licence
+    from .hub_upload import check_target
     from .shards import write_shards
     from .train_options import parse_arguments
 
     options = parse_arguments([*shared_options(arguments), "--num_proc", str(arguments.num_proc)])
+    builder = corpus_builder(options.dataset)
+    licence = checked_licence(builder, arguments.license)
+    if arguments.push_to_hub:
+        if not arguments.output:
+            raise ValueError("--push_to_hub pushes what --output FOLDER writes: give both.")
+        check_target(arguments.push_to_hub)
     started = time.perf_counter()
     corpus, files, processor = prepare_corpus(options)
     seconds = time.perf_counter() - started
     size = sum(path.stat().st_size for path in files)
     facts = {"clips": len(files), "seconds": round(seconds, 1), "bytes": size, "folder": str(files[0].parent)}
     if arguments.output:
-        builder = corpus_builder(options.dataset)
-        facts["shards"] = len(
-            write_shards(corpus, files, processor, arguments.output, options.dataset, builder.LICENSE)
-        )
+        corpus = with_licence(corpus, builder, licence)
+        facts["shards"] = len(write_shards(corpus, files, processor, arguments.output, options.dataset, licence))
+    if arguments.push_to_hub:
+        pushed = push_corpus(arguments.output, arguments.push_to_hub, private=not arguments.public)
+        facts["pushed"] = dataclasses.asdict(pushed)
     if arguments.json:
         print(json.dumps(facts, indent=2))
         return 0
     print(f"{len(files)} clips ready, {size / 2**20:.0f} MiB in {facts['folder']}; {seconds:.0f} s.")
     if arguments.output:
         print(f"{facts['shards']} shards in {arguments.output}: train.py --prepared {arguments.output}")
+    if arguments.push_to_hub:
+        print(pushed)
     return 0
 
 
@@ -272,7 +292,9 @@ def shared_options(arguments: argparse.Namespace) -> list[str]:
 def describe(arguments: argparse.Namespace) -> int:
     """Print what a trained network is: its parts, what it takes and, where it was tested, its score."""
     with _notes():
-        model, processor = load(arguments.model, trust_remote_code=arguments.trust_remote_code)
+        model, processor = load(
+            arguments.model, trust_remote_code=arguments.trust_remote_code, revision=arguments.revision
+        )
     config, pictures = model.config, processor.image_processor
     facts = {
         "network": config.model_type,
@@ -352,6 +374,20 @@ def _parts(model) -> dict[str, int]:
     parts = {**dict(model.fusion.named_children()), "classifier": getattr(model, "classifier", None)}
     sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items() if part is not None}
     return {name: size for name, size in sizes.items() if size}
+
+
+def push(arguments: argparse.Namespace) -> int:
+    """Make a repository of the Hub of a trained network or of an app, or bring it up to date."""
+    from .hub import push_model
+    from .hub_space import push_space
+
+    shared = {"private": not arguments.public, "revision": arguments.revision}
+    if arguments.space:
+        pushed = push_space(arguments.folder, arguments.repo_id, **shared)
+    else:
+        pushed = push_model(arguments.folder, arguments.repo_id, run=arguments.run, **shared)
+    print(json.dumps(dataclasses.asdict(pushed), indent=2) if arguments.json else pushed)
+    return 0
 
 
 def _sound(processor) -> str:

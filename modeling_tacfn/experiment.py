@@ -31,6 +31,7 @@ from .convert import load_video_encoder
 from .data import array_of, load_clips, normalize_by_speaker
 from .feature_extraction_tacfn import TacfnFeatureExtractor
 from .fold_report import choose_folds
+from .hub import push_after_training
 from .image_processing_tacfn import TacfnImageProcessor
 from .preparation import preparation_settings, prepare_clips
 from .prepared_clip import PreparedClip
@@ -78,6 +79,10 @@ NOT_PART_OF_A_RUN = (
     "fold",
     "all_folds",
     "learning_check",  # the protocol says it
+    "push_to_hub",
+    "hub_model_id",
+    "hub_revision",
+    "hub_private",
 )
 
 
@@ -322,7 +327,11 @@ def main(argv: list[str] | None = None) -> dict:
     if accelerator.is_main_process:
         save_json_atomic(folder / RUN_RESULTS, results)
         print(describe(results, folder))
+    is_main_process = accelerator.is_main_process
     accelerator.end_training()
+    # Last of all: nobody waits for it any more, and nothing can be lost by it.
+    if arguments.push_to_hub and is_main_process:
+        push_after_training(folder, arguments.hub_model_id, arguments.hub_private, arguments.hub_revision)
     return results
 
 

@@ -2,6 +2,7 @@
 """`transformers.pipeline` from clips to emotions: files, URLs or arrays in, labels and scores out."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -11,11 +12,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import torch
+from huggingface_hub import HfFileSystem
 from torch.utils.data import Dataset
 from transformers import Pipeline
 
 from .media import MediaError
-from .prediction import answers_of, speaker_statistics
+from .prediction import answers_of, is_emotion_processor, speaker_statistics
 
 
 try:
@@ -37,6 +39,7 @@ CLIP_KEYS = (
 )
 DOWNLOAD_TIMEOUT_SECONDS = 30
 _NOT_GIVEN = object()
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
 class AudioVisualEmotionPipeline(Pipeline):
@@ -45,7 +48,8 @@ class AudioVisualEmotionPipeline(Pipeline):
 
     A clip is one of
 
-    - the path of a video or sound file (`str` or `Path`), or its URL (`http://…`, `https://…`);
+    - the path of a video or sound file (`str` or `Path`), or its URL (`http://…`, `https://…`, or `hf://datasets/owner/name/file` on
+      the Hub, read with one's login);
     - a `dict` of what `processor.read` takes: `video` and `audio`, each a path, a URL or an array (`audio` also
       `False`: leave the sound out), `features` by name, `sampling_rate` of a waveform in Hz, `start_seconds` and
       `end_seconds` of files, `audio_offset_seconds`, `frame_region`.
@@ -91,6 +95,11 @@ class AudioVisualEmotionPipeline(Pipeline):
             raise ValueError(
                 "expected `processor` beside the network, got none. Take AutoProcessor.from_pretrained of the folder that "
                 "the network came from."
+            )
+        if not is_emotion_processor(processor):
+            raise ValueError(
+                f"expected a network of this package with its processor, as `tacfn push` or train.py leaves them, got a "
+                f"{type(model).__name__} with a {type(processor).__name__}. Check the name of the model."
             )
         super().__init__(model=model, processor=processor, **kwargs)
         self.model.eval()  # one that was just trained would answer by dropout and batch statistics
@@ -205,7 +214,22 @@ def _read_arguments(clip) -> Iterator[dict]:
 
 
 def _is_url(value) -> bool:
-    return isinstance(value, str) and value.startswith(("http://", "https://"))
+    scheme = _SCHEME.match(value) if isinstance(value, str) else None
+    if scheme and scheme[1].lower() not in ("http", "https", "hf"):
+        raise MediaError(
+            f"{value}: expected a path, or a URL of http, https or hf, got one of {scheme[1]}; give the path of a copy."
+        )
+    return scheme is not None
+
+
+def _download(url: str, path: str) -> None:
+    with (
+        httpx.stream("GET", url, follow_redirects=True, timeout=DOWNLOAD_TIMEOUT_SECONDS) as response,
+        open(path, "wb") as file,
+    ):
+        response.raise_for_status()
+        for part in response.iter_bytes():
+            file.write(part)
 
 
 @contextmanager
@@ -215,14 +239,11 @@ def _downloaded(url: str) -> Iterator[str]:
         try:
             # The suffix stays: sound files are read by it.
             path = os.path.join(folder, "clip" + Path(urlsplit(url).path).suffix)
-            with (
-                httpx.stream("GET", url, follow_redirects=True, timeout=DOWNLOAD_TIMEOUT_SECONDS) as response,
-                open(path, "wb") as file,
-            ):
-                response.raise_for_status()
-                for part in response.iter_bytes():
-                    file.write(part)
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            if url.lower().startswith("hf://"):
+                HfFileSystem().get_file(url[len("hf://") :], path)
+            else:
+                _download(url, path)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             reason = str(error).partition("\n")[0] or type(error).__name__
             raise MediaError(
                 f"{url}: expected a video or sound file to download, but none came ({reason}). Check the URL and the "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from huggingface_hub.errors import HFValidationError, StrictDataclassError
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, StrictDataclassError
 from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoProcessor
@@ -67,7 +67,13 @@ class Prediction:
         return {"clip": self.source, "emotion": self.emotion, "scores": scores, "inputs": self.inputs()}
 
 
-def load(folder: str | os.PathLike, device: str | None = None, trust_remote_code: bool = False, runtime: str = "auto"):
+def load(
+    folder: str | os.PathLike,
+    device: str | None = None,
+    trust_remote_code: bool = False,
+    runtime: str = "auto",
+    revision: str | None = None,
+):
     """
     Load a network and its processor from a folder or the Hub.
 
@@ -77,6 +83,7 @@ def load(folder: str | os.PathLike, device: str | None = None, trust_remote_code
         trust_remote_code (`bool`, *optional*, defaults to `False`): whether code that comes with the model may run.
         runtime (`str`, *optional*, defaults to `"auto"`): what runs the network: `"torch"`; `"onnx"` or `"openvino"` an exported
             one, which may lie in the folder of that name beside the weights; `"auto"`: whatever `folder` itself holds.
+        revision (`str`, *optional*): of a name on the Hub: the commit or branch; the newest of the main one if not given.
 
     Returns:
         `tuple`: the network, in evaluation mode, and its processor.
@@ -87,6 +94,7 @@ def load(folder: str | os.PathLike, device: str | None = None, trust_remote_code
         ValueError: the device cannot be used here, or there is nothing for the runtime.
     """
     device = _checked_device(device or "cpu")
+    origin = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
     is_local = os.path.exists(folder)
     if is_local:
         _check_folder(Path(folder))
@@ -96,11 +104,9 @@ def load(folder: str | os.PathLike, device: str | None = None, trust_remote_code
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # what is wrong with the weights is said below, in a line
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        config = AutoConfig.from_pretrained(folder, **origin)
         folder, options = find_exported(folder, config, runtime)
-        model, report = AutoModel.from_pretrained(
-            folder, trust_remote_code=trust_remote_code, output_loading_info=True, **options
-        )
+        model, report = AutoModel.from_pretrained(folder, **origin, output_loading_info=True, **options)
     except StrictDataclassError as error:
         raise OSError(
             f"{folder}: expected a config.json that this version understands ({' '.join(str(error).split())}). Train again, "
@@ -115,9 +121,13 @@ def load(folder: str | os.PathLike, device: str | None = None, trust_remote_code
         if is_local:
             raise
         raise OSError(
-            f"{folder}: there is no such folder, and no model of that name came from the Hub ({_first_line(error)}). Give "
+            f"{folder}: there is no such folder, and no model of that name came from the Hub ({_hub_reason(error)}). Give "
             "the folder that train.py wrote, or check the name and the connection."
         ) from error
+    except ValueError as error:
+        if not str(error).startswith("Unrecognized model"):
+            raise
+        raise OSError(_not_ours(folder, "no config.json that names a network")) from error
     finally:
         logging.set_verbosity(verbosity)
     # The library fills missing weights with random numbers, and the answers would be random too.
@@ -131,8 +141,36 @@ def load(folder: str | os.PathLike, device: str | None = None, trust_remote_code
         raise ValueError(
             f"{folder}: an exported network runs on the cpu, got the device {str(device)!r}; use torch there."
         )
-    processor = AutoProcessor.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    try:
+        processor = AutoProcessor.from_pretrained(folder, **origin)
+    except (OSError, ValueError) as error:
+        if is_local or "trust_remote_code" in str(error):
+            raise
+        raise OSError(_not_ours(folder, "no processor_config.json beside the network")) from error
+    if not is_emotion_processor(processor):
+        raise OSError(_not_ours(folder, f"a {type(processor).__name__} for a {type(model).__name__}"))
     return model.to(device).eval(), processor
+
+
+def is_emotion_processor(processor) -> bool:
+    """Whether a processor is one of this package, also where its code came with the weights."""
+    return all(hasattr(processor, name) for name in ("read", "batch", "is_speaker_normalized"))
+
+
+def _not_ours(folder: str | os.PathLike, found: str) -> str:
+    return (
+        f"{folder}: expected a network of this package with its processor, as `tacfn push` or train.py leaves them, found {found}. "
+        "Check the name."
+    )
+
+
+def _hub_reason(error: OSError) -> str:
+    cause = error.__cause__
+    if isinstance(cause, GatedRepoError):
+        return "access to it has to be asked for on its page"
+    if isinstance(cause, HfHubHTTPError) and cause.response.status_code in (401, 403):
+        return "it is private or not there; log in with `hf auth login`, or set HF_TOKEN, if it is yours"
+    return _first_line(error)
 
 
 def _checked_device(device: str) -> torch.device:

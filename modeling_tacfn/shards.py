@@ -13,6 +13,8 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 from tqdm.auto import tqdm
 from transformers import AutoProcessor
 
@@ -54,10 +56,13 @@ def write_shards(
     identity = hashlib.sha256("".join(path.name for path in files).encode()).hexdigest()[:16]
     about = {"format": FORMAT, "version": VERSION, "corpus": name, "licence": licence}
     about |= {"num_clips": len(files), "identity": identity}
-    if (folder / ABOUT).exists() and about_shards(folder).get("identity") != identity:
-        raise ValueError(
-            f"{folder} holds another prepared corpus, or this one prepared otherwise; choose another folder."
-        )
+    if (folder / ABOUT).exists():
+        before = about_shards(folder)
+        if (before.get("identity"), before.get("licence")) != (identity, licence):
+            raise ValueError(
+                f"{folder} holds another prepared corpus, or this one prepared otherwise or under another licence; choose another "
+                "folder."
+            )
     groups = _groups([path.stat().st_size for path in files])
     shards = [folder / f"clips-{index:05d}-of-{len(groups):05d}.parquet" for index in range(len(groups))]
     save_json_atomic(folder / ABOUT, about | {"shards": [path.name for path in shards]})
@@ -116,7 +121,8 @@ def about_shards(folder: str | os.PathLike) -> dict:
     return about
 
 
-def _shards(folder: Path) -> list[str]:
+def shard_paths(folder: Path) -> list[str]:
+    """The files of a prepared corpus; a ValueError if some are missing."""
     names = about_shards(folder)["shards"]
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
@@ -145,7 +151,10 @@ def load_shards(folder: str | os.PathLike, cache_dir: str | os.PathLike | None =
     """
     folder = Path(folder)
     table = datasets.load_dataset(
-        "parquet", data_files=_shards(folder), split="train", cache_dir=None if cache_dir is None else str(cache_dir)
+        "parquet",
+        data_files=shard_paths(folder),
+        split="train",
+        cache_dir=None if cache_dir is None else str(cache_dir),
     )
     reader, column = ClipReader(), table.select_columns([CLIP])
     clips = [reader.clip(Row(column, row), names) for row, names in enumerate(table[ARRAYS])]
@@ -163,7 +172,7 @@ class Row:
         return io.BytesIO(self.column[self.row][CLIP])
 
 
-def as_streaming_dataset(folder: str | os.PathLike) -> datasets.IterableDataset:
+def as_streaming_dataset(folder: str | os.PathLike, revision: str | None = None) -> datasets.IterableDataset:
     """
     A prepared corpus as a stream of rows, each with its `clip` as a [`PreparedClip`].
 
@@ -171,13 +180,30 @@ def as_streaming_dataset(folder: str | os.PathLike) -> datasets.IterableDataset:
     `datasets.distributed.split_dataset_by_node`, so that none reads another's.
 
     Args:
-        folder (`str` or `Path`): what [`write_shards`] wrote.
+        folder (`str` or `Path`): what [`write_shards`] wrote, or its name on the Hub (`owner/name`).
+        revision (`str`, *optional*): of a name on the Hub: the commit or branch.
 
     Raises:
         ValueError: there is no prepared corpus, or part of it is missing.
     """
-    stream = datasets.load_dataset("parquet", data_files=_shards(Path(folder)), split="train", streaming=True)
+    if not os.path.isdir(folder) and _is_hub_name(folder):
+        stream = datasets.load_dataset(os.fspath(folder), split="train", streaming=True, revision=revision)
+        if stream.features is None or not {CLIP, ARRAYS} <= set(stream.features):
+            raise ValueError(
+                f"expected prepared clips in {folder}, got only what is said of them: its licence allows no more. Prepare the corpus "
+                "here with `tacfn prepare`."
+            )
+    else:
+        stream = datasets.load_dataset("parquet", data_files=shard_paths(Path(folder)), split="train", streaming=True)
     return stream.map(_with_clip, remove_columns=[ARRAYS])
+
+
+def _is_hub_name(folder: str | os.PathLike) -> bool:
+    try:
+        validate_repo_id(os.fspath(folder))
+    except HFValidationError:
+        return False
+    return "/" in os.fspath(folder)
 
 
 def _with_clip(row: dict) -> dict:

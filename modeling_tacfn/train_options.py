@@ -10,6 +10,7 @@ import yaml
 
 from dataset_scripts.base import CORPORA
 
+from .hub_upload import check_target
 from .results import LEARNING_CHECK, PUBLISHED_SPLIT
 from .tasks import TASKS
 from .training import TrainingSettings
@@ -113,6 +114,22 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     run.add_argument("--report_to", default="tensorboard", help="tracker: tensorboard, wandb, …, or none")
     run.add_argument("--mixed_precision", choices=("no", "fp16", "bf16"), default="no")
 
+    hub = parser.add_argument_group("hub")
+    hub.add_argument(
+        "--push_to_hub",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="after the training, push the network as `tacfn push` does; it needs a login (`hf auth login`, or HF_TOKEN)",
+    )
+    hub.add_argument("--hub_model_id", metavar="OWNER/NAME", help="repository, made if it is not there")
+    hub.add_argument("--hub_revision", help="branch to push to; the main one if not given")
+    hub.add_argument(
+        "--hub_private",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="whether a repository that is made is seen by its owner alone",
+    )
+
     arguments = parser.parse_args(argv)
     if arguments.config:
         settings = yaml.safe_load(arguments.config.read_text(encoding="utf-8")) or {}
@@ -139,9 +156,26 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         if arguments.learning_check or arguments.protocol != "plain":
             parser.error("--published_split is a protocol of its own: leave out --protocol and --learning_check")
         arguments.protocol = PUBLISHED_SPLIT
+    if arguments.push_to_hub:
+        check_push(parser, arguments)
     if arguments.mixed_precision == "bf16" and not torch.cuda.is_available():
         parser.error("bf16 3-D convolutions are 35 to 50 times slower than fp32 on a CPU; use --mixed_precision no")
     return arguments
+
+
+def check_push(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse before the training what would be known to fail after it."""
+    if not arguments.hub_model_id:
+        parser.error("--push_to_hub needs --hub_model_id OWNER/NAME")
+    if arguments.all_folds or len(arguments.fold) * len(arguments.seeds) > 1:
+        parser.error(
+            "--push_to_hub pushes one network, and several are going to be trained: leave it out, and afterwards choose one: "
+            f"tacfn push {arguments.output_dir} {arguments.hub_model_id} --run fold_…_seed_…"
+        )
+    try:
+        check_target(arguments.hub_model_id, arguments.hub_revision)
+    except OSError as error:
+        parser.error(f"--push_to_hub: {error}")
 
 
 def check_file(parser: argparse.ArgumentParser, path: Path, settings: dict) -> None:

@@ -159,4 +159,4 @@ def test_training_takes_the_shards_of_the_command(tmp_path, monkeypatch, capsys)
 
 def test_examples_of_the_help_are_understood():
     lines = [line.strip() for line in PREPARE_EXAMPLE.splitlines() if line.strip().startswith("tacfn ")]
-    assert [build_parser().parse_args(shlex.split(line)[1:]).command for line in lines] == ["prepare"] * 3
+    assert [build_parser().parse_args(shlex.split(line)[1:]).command for line in lines] == ["prepare"] * 5
