@@ -38,6 +38,8 @@ EXPORT = ["onnx>=1.17,<2", "onnxscript>=0.5,<1", "onnxruntime>=1.20,<2", "openvi
 DEV = [
     *TRAIN,
     *MOSEI,
+    *SPACE,
+    "playwright>=1.50,<2",
     "pytest>=8.3,<10",
     "pytest-xdist>=3.6,<4",
     "ruff>=0.9,<1",
@@ -55,6 +57,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=["modeling_tacfn", "dataset_scripts"],
+    package_data={"modeling_tacfn": ["demo_examples/*"]},
     py_modules=["tacfn"],
     install_requires=CORE,
     extras_require={"train": TRAIN, "mosei": MOSEI, "space": SPACE, "export": EXPORT, "dev": DEV},

@@ -84,7 +84,30 @@ def build_parser() -> argparse.ArgumentParser:
     info.add_argument("--json", action="store_true", help="print JSON and nothing else")
     info.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
     _add_convert(commands)
+    _add_demo(commands)
     return parser
+
+
+def _add_demo(commands) -> None:
+    demo = commands.add_parser(
+        "demo",
+        help="a page in the browser to try networks on",
+        epilog="example:\n  tacfn demo --model runs/synthetic runs/cfn_sr",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    demo.add_argument(
+        "--model",
+        nargs="+",
+        required=True,
+        help="folders of trained networks, or their names on the Hub, to choose from",
+    )
+    demo.add_argument("--share", action="store_true", help="also open it to the internet, by a tunnel of Gradio's")
+    demo.add_argument("--host", help="address to listen on; this machine only by default")
+    demo.add_argument("--port", type=positive, help="a free one from 7860 on by default")
+    demo.add_argument(
+        "--workers", type=positive, default=2, help="processes that answer at the same time, 2 by default"
+    )
+    demo.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the models")
 
 
 def _add_convert(commands) -> None:
@@ -407,6 +430,7 @@ def main(arguments: list[str] | None = None) -> int:
             "folds": cli.show_folds,
             "prepare": cli.prepare,
             "info": cli.describe,
+            "demo": cli.demo,
         }
         return commands[options.command](options)
     except (ValueError, OSError) as error:

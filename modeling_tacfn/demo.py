@@ -9,9 +9,11 @@ processes (`demo_workers`); this file is what stands where and which button does
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from .demo_html import (
@@ -81,7 +83,10 @@ def launch_demo(
     except BaseException:
         workers.close()
         raise
-    font = ("ui-sans-serif", "system-ui", "sans-serif")
+    # Fonts of the system: the page asks nobody else for anything. White is readable on the darker blue.
+    theme = gr.themes.Soft(
+        font=("ui-sans-serif", "system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace"), primary_hue="blue"
+    ).set(button_primary_background_fill="#1d4ed8", button_primary_background_fill_dark="#1d4ed8")
     app.queue(max_size=limits.queue_size).launch(
         share=share,
         server_name=host,
@@ -90,13 +95,14 @@ def launch_demo(
         prevent_thread_lock=True,
         ssr_mode=False,
         footer_links=["api"],
-        # Fonts of the system: the page asks nobody else for anything.
-        theme=gr.themes.Soft(font=font, font_mono=("ui-monospace", "monospace"), primary_hue="blue"),
+        theme=theme,
         css=CSS,
         js=SCRIPT,
     )
     app.workers = workers
     if is_blocking:
+        # Ended by its service, the app cleans up as after Ctrl+C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         app.block_thread()
     return app
 
@@ -140,7 +146,7 @@ def build_demo(workers: Workers, models: list[str], limits: DemoLimits):
     with gr.Blocks(
         title="Emotions from voice and face",
         analytics_enabled=False,
-        delete_cache=(60, limits.keep_seconds),
+        delete_cache=(min(60, limits.keep_seconds), limits.keep_seconds),
     ) as app:
         gr.Markdown(TITLE, elem_classes="tacfn-title")
         with gr.Row(equal_height=False):
@@ -182,7 +188,7 @@ def _input_side(gr, models: list[str], limits: DemoLimits) -> dict:
                     include_audio=True,
                     webcam_options=gr.WebcamOptions(mirror=False),
                     elem_id="tacfn-video",
-                    height=300,
+                    show_label=False,
                 )
             )
             gr.Examples(
@@ -197,13 +203,19 @@ def _input_side(gr, models: list[str], limits: DemoLimits) -> dict:
                 gr.Audio(label="A voice", sources=["upload", "microphone"], type="filepath", elem_id="tacfn-sound")
             )
             gr.Examples(
-                [str(EXAMPLES / "angry_voice.flac")], inputs["sound"], example_labels=["angry"], label="A voice", api_name=False
+                [str(EXAMPLES / "angry_voice.flac")],
+                inputs["sound"],
+                example_labels=["angry"],
+                label="A voice",
+                api_name=False,
             )
     for tab, name in ((video_tab, VIDEO_TAB), (sound_tab, SOUND_TAB)):
         tab.select(lambda name=name: name, None, inputs["tab"], queue=False, api_visibility="private")
     inputs["model"] = gr.Dropdown(models, value=models[0], label="Network", visible=len(models) > 1)
     inputs["run"] = gr.Button("Read the emotions", variant="primary", size="lg", elem_id="tacfn-run")
-    gr.Markdown(f"{limits.in_words()} Uploads are deleted after {limits.keep_seconds // 60} minutes; nothing is logged.")
+    gr.Markdown(
+        f"{limits.in_words()} Uploads are deleted after {limits.keep_seconds // 60} minutes; nothing is logged."
+    )
     with gr.Accordion("Options", open=False):
         inputs["threshold"] = gr.Slider(0, 1, 0.3, step=0.05, label="Call an answer unsure below")
         inputs["window"] = gr.Slider(1, 10, 3, step=0.5, label="Long recordings: seconds of a window")
@@ -249,7 +261,15 @@ class Page:
         """Answer, timeline, pictures, downloads, and which buttons make sense; more of it as it becomes known."""
         job = job_of("answer", *asked)
         hide = self.gr.update(visible=False)
-        yield waiting_html("Listening and looking …"), "", "", "", hide, hide, self.gr.update(visible=False, value=None)
+        yield (
+            waiting_html("Listening and looking …"),
+            "",
+            "",
+            "",
+            hide,
+            hide,
+            self.gr.update(visible=False, value=None),
+        )
         answer, timeline, tables, notes, stopped = None, None, None, [], None
         skip = self.gr.skip()
         try:
@@ -301,7 +321,10 @@ class Page:
             self.gr.Warning(str(error))
             yield self.gr.skip(), ready
             return
-        yield self.gr.update(value=path, visible=True), self.gr.update(value="Make the annotated video", interactive=True, visible=False)
+        yield (
+            self.gr.update(value=path, visible=True),
+            self.gr.update(value="Make the annotated video", interactive=True, visible=False),
+        )
 
 
 def job_of(kind, tab, video, sound, features, row, model, window, hop, smoothing, threshold, moment=None) -> Job:
@@ -325,7 +348,7 @@ def annotate(workers: Workers, job: Job) -> str:
     folder = Path(os.environ["GRADIO_TEMP_DIR"], uuid.uuid4().hex)
     folder.mkdir()
     try:
-        events = dict(workers.run(Job(**vars(job) | {"output": str(folder / "emotions.mp4")})))
+        events = dict(workers.run(replace(job, output=str(folder / "emotions.mp4"))))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -351,9 +374,7 @@ def _add_api(gr, workers: Workers, models: list[str], group: dict) -> None:
 
     def timeline(recording, model, window_seconds, hop_seconds, smoothing_seconds, threshold) -> dict:
         """Emotions over a long recording, window by window."""
-        events = run(
-            "timeline", recording, None, "", model, window_seconds, hop_seconds, smoothing_seconds, threshold
-        )
+        events = run("timeline", recording, None, "", model, window_seconds, hop_seconds, smoothing_seconds, threshold)
         return events["timeline"] | {"model": model, "notes": [*events["timeline"]["notes"], *events["notes"]]}
 
     def annotated(recording, model, window_seconds, hop_seconds, smoothing_seconds, threshold) -> str:

@@ -71,7 +71,9 @@ def answer_clip(
         is_probability=model.config.problem_type != "regression",
     )
     takes_sound = processor.do_audio or processor.do_prosody
-    states = [NO_FACE] * (processor.do_video and not clip.has_video) + [NO_SOUND] * (takes_sound and not clip.has_sound)
+    states = [NO_FACE] * (processor.do_video and not clip.has_video) + [NO_SOUND] * (
+        takes_sound and not clip.has_sound
+    )
     return {
         "emotion": prediction.emotion,
         "score": prediction.scores[prediction.emotion],
@@ -97,7 +99,8 @@ def parts_of(clip: ClipInputs) -> dict[str, ClipInputs]:
         parts[SOUND] = replace(clip, **nothing | {"waveform": clip.waveform, "features": heard})
     if clip.has_video:
         parts[FACE] = replace(
-            clip, **nothing | {"crops": clip.crops, "crops_valid": clip.crops_valid, "boxes": clip.boxes, "features": {}}
+            clip,
+            **nothing | {"crops": clip.crops, "crops_valid": clip.crops_valid, "boxes": clip.boxes, "features": {}},
         )
     for name, values in clip.features.items():
         if name not in heard and np.isfinite(values).any():

@@ -87,19 +87,22 @@ def run_job(job: Job, model, processor, limits: DemoLimits) -> Iterator[tuple[st
         yield "answer", answer | {"seconds": None if facts is None else round(facts.seconds, 3), "is_part": is_long}
     if job.kind == "moment" or (job.kind == "answer" and not is_long):
         return
-    timeline = None
-    for timeline, told in _growing(job, model, processor):
-        yield "timeline", told
+    whole = None
+    for timeline in _growing(job, model, processor):
+        whole = timeline
+        yield "timeline", plain(timeline)
     if job.kind == "video":
-        save_video(timeline, job.output)
+        save_video(whole, job.output)
         yield "video", job.output
     else:
-        yield "tables", _tables(timeline)
+        yield "tables", _tables(whole)
 
 
 def _checked(job: Job, limits: DemoLimits) -> MediaFacts | None:
     if not job.files:
-        raise MediaError("expected a video, a sound or features, got nothing. Choose a file, record one, or try an example.")
+        raise MediaError(
+            "expected a video, a sound or features, got nothing. Choose a file, record one, or try an example."
+        )
     if not all(os.path.isfile(path) for path in job.files):
         raise MediaError("expected the file that was uploaded, but it was deleted meanwhile. Upload it again.")
     if job.media is None:
@@ -143,16 +146,15 @@ def _stretch(job: Job, seconds: float) -> tuple[float, float]:
     return round(start, 3), round(start + job.window_seconds, 3)
 
 
-def _growing(job: Job, model, processor) -> Iterator[tuple[Timeline, dict]]:
-    """The timeline as it grows, each with what the page is told of it; not told of more often than people see."""
+def _growing(job: Job, model, processor) -> Iterator[Timeline]:
+    """The timeline as it grows, not more often than people see; at last the whole one."""
     told_at = 0.0
     for growing in grow_timeline(
         model, processor, job.media, window_seconds=job.window_seconds, hop_seconds=job.hop_seconds
     ):
         if not growing.is_complete and time.monotonic() - told_at < TELL_SECONDS:
             continue
-        timeline = growing.refined(job.smoothing_seconds, job.threshold if growing.is_probability else 0.0)
-        yield timeline, plain(timeline)
+        yield growing.refined(job.smoothing_seconds, job.threshold if growing.is_probability else 0.0)
         told_at = time.monotonic()
 
 

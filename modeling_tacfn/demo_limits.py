@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .media import MediaError, checked_path, import_av
-from .media_scan import NoAudioError, NoVideoError, announced_seconds, open_container, stamp_of, tracks_of, unreadable
+from .media_scan import announced_seconds, open_container, stamp_of, tracks_of, unreadable
 
 
 SAMPLING_RATES = (4_000, 384_000)
@@ -81,7 +81,7 @@ def inspect_media(path: str | os.PathLike, limits: DemoLimits) -> MediaFacts:
                 _check_sound(path, audio.codec_context)
             announced = announced_seconds(container, [s for s in (video, audio) if s is not None], zero)
             _check_length(path, announced or 0.0, limits)
-            seconds = _length_of_packets(av, path, container, [s for s in (video, audio) if s is not None], limits)
+            seconds = _length_of_packets(av, path, container, video, audio, limits)
     except av.FFmpegError as error:
         raise unreadable(path, error) from error
     return MediaFacts(seconds, video is not None, audio is not None)
@@ -120,23 +120,29 @@ def _check_length(path: str, seconds: float, limits: DemoLimits) -> None:
         )
 
 
-def _length_of_packets(av, path: str, container, streams: list, limits: DemoLimits) -> float:
+def _length_of_packets(av, path: str, container, video, audio, limits: DemoLimits) -> float:
     """How long the file really is: headers of webcam recordings hold no length, and those of a bomb lie."""
-    first, last = {}, {}
+    first: dict[int, float] = {}
+    last: dict[int, float] = {}
     try:
-        for packet in container.demux(streams):
+        for packet in container.demux([stream for stream in (video, audio) if stream is not None]):
             stamp = stamp_of(packet)
             if stamp is None:
                 continue
-            seconds = float(stamp * packet.time_base)
-            first.setdefault(packet.stream.index, seconds)
-            last[packet.stream.index] = max(
-                last.get(packet.stream.index, seconds), seconds + float((packet.duration or 0) * packet.time_base)
-            )
+            index, seconds = packet.stream.index, float(stamp * packet.time_base)
+            end = seconds + float((packet.duration or 0) * packet.time_base)
+            first.setdefault(index, seconds)
+            last[index] = max(last.get(index, end), end)
             _check_length(path, seconds - min(first.values()), limits)
     except (av.FFmpegError, IndexError):  # cut short: what came is good
         pass
-    return max(last.values()) - min(first.values()) if last else 0.0
+    if not last:
+        return 0.0
+    start = min(first.values())
+    # Sound is cut to the length of the pictures, as `read_clip` does; a still picture lasts as long as its sound.
+    if video is not None and last.get(video.index, start) - start > limits.min_seconds:
+        return last[video.index] - start
+    return max(last.values()) - start
 
 
 def shown_without_folder(message: str, paths: list[str]) -> str:

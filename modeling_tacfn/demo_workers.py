@@ -25,7 +25,7 @@ from .prediction import load
 
 EXAMPLES = Path(__file__).parent / "demo_examples"
 WARM_UP = EXAMPLES / "neutral.mp4"
-START_SECONDS = 300
+START_SECONDS = 1200
 WAIT_SECONDS = 300
 
 
@@ -192,7 +192,9 @@ def _do(connection, job: Job, loaded: dict, limits: DemoLimits) -> None:
     except Exception as error:
         if isinstance(error, MemoryError) or "alloc" in str(error):
             # What a decoder leaves behind then is not worth to go on with.
-            connection.send(("exhausted", "This file takes more memory than one job may have here. Give a smaller one."))
+            connection.send(
+                ("exhausted", "This file takes more memory than one job may have here. Give a smaller one.")
+            )
         elif isinstance(error, (ValueError, OSError)):
             connection.send(("error", shown_without_folder(str(error), job.files)))
         else:  # whatever else a strange file brings about; the text of the error may quote the file
