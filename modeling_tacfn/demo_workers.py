@@ -27,6 +27,10 @@ EXAMPLES = Path(__file__).parent / "demo_examples"
 WARM_UP = EXAMPLES / "neutral.mp4"
 START_SECONDS = 1200
 WAIT_SECONDS = 300
+CRASHED = (
+    "This file could not be worked on: decoding it took too much memory, or crashed. Convert it with `ffmpeg -i IN OUT.mp4`, or "
+    "give a smaller one."
+)
 
 
 class JobError(ValueError):
@@ -137,17 +141,17 @@ class _Worker:
 
     def send(self, job: Job) -> None:
         self.wait_until_ready()
-        self._connection.send(job)
+        try:
+            self._connection.send(job)
+        except OSError:
+            raise JobError(CRASHED) from None
 
     def receive(self, deadline: float) -> tuple[str, object]:
         try:
             if self._connection.poll(max(deadline - time.monotonic(), 0)):
                 return self._connection.recv()
         except (EOFError, OSError):
-            raise JobError(
-                "This file could not be worked on: decoding it took too much memory, or crashed. Convert it with "
-                "`ffmpeg -i IN OUT.mp4`, or give a smaller one."
-            ) from None
+            raise JobError(CRASHED) from None
         raise JobError(
             f"Stopped after {self.limits.job_seconds:g} s, the most that one job may take here. Give a shorter or smaller file, or "
             "run `tacfn` on your own machine."

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from media_samples import draw_face, tone, write_mp4, write_sound
-from tiny_models import build, make_config
+from demo_samples import COLUMNS, RATE, face_clip, make_feature_model, make_model, write_units
+from media_samples import tone, write_mp4, write_sound
 
-from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor
 from modeling_tacfn.demo import CLIPS, name_models
 from modeling_tacfn.demo_html import answer_html, downloads_html, error_html, seen_html, timeline_html
 from modeling_tacfn.demo_jobs import Job, run_job
@@ -21,37 +20,16 @@ from modeling_tacfn.media import MediaError
 
 
 ROOT = Path(__file__).resolve().parents[1]
-RATE = 16000
-COLUMNS = {"text": [f"t{index}" for index in range(12)], "units": [f"u{index}" for index in range(7)]}
-
-
-def save_model(folder, name="audio_video", **images):
-    """A tiny network of random weights, with its processor."""
-    images = TacfnImageProcessor(num_frames=6, size={"height": 48, "width": 48}, **images)
-    sound = TacfnFeatureExtractor(sampling_rate=RATE, feature_size=make_config(name).audio_coefficients)
-    model, processor = build(name), TacfnProcessor(sound, images)
-    if folder is not None:
-        model.save_pretrained(folder)
-        processor.save_pretrained(folder)
-    return model, processor
-
-
-def face_clip(path, seconds: float = 2.0, with_face: bool = True, with_sound: bool = True):
-    face = draw_face(240, 320, (160, 120), 150) if with_face else np.full((240, 320, 3), 120, np.uint8)
-    frames = np.broadcast_to(face, (round(25 * seconds), *face.shape)).copy()
-    return write_mp4(path, frames, tone(seconds, RATE) if with_sound else None, RATE, 25)
 
 
 @pytest.fixture(scope="module")
 def network():
-    return save_model(None)
+    return make_model()
 
 
 @pytest.fixture(scope="module")
 def feature_network():
-    sound = TacfnFeatureExtractor(feature_size=20, num_mel_bins=40, sampling_rate=RATE)
-    processor = TacfnProcessor(sound, feature_columns=COLUMNS, static_features=["units"], do_video=False)
-    return build("features"), processor
+    return make_feature_model()
 
 
 @pytest.fixture(scope="module")
@@ -131,12 +109,6 @@ def test_the_annotated_video_is_a_video(network, clips, tmp_path):
     assert facts.seconds == pytest.approx(2.0, abs=0.15)
     with pytest.raises(MediaError, match="only has sound"):
         answer_of(network, kind="video", media=str(clips["voice"]), output=str(tmp_path / "x.mp4"))
-
-
-def write_units(path, rows=("a",)):
-    lines = [",".join(["clip_id", *COLUMNS["units"]])] + [f"{row}," + ",".join(["0.5"] * 7) for row in rows]
-    path.write_text("\n".join(lines))
-    return str(path)
 
 
 def test_features_are_files_named_after_them(feature_network, clips, tmp_path):
