@@ -18,8 +18,8 @@ from .notes import told_to
 from .prediction import Prediction, load, predict, speaker_statistics
 from .prediction_plot import plot_prediction
 from .results import load_results, results_table
-from .timeline import grow_timeline
-from .timeline_files import save_timeline, timeline_table, to_dict
+from .timeline import make_timeline
+from .timeline_files import check_not_the_recording, save_timeline, timeline_table, to_dict
 from .timeline_video import save_video
 
 
@@ -102,15 +102,12 @@ def follow_recording(arguments: argparse.Namespace) -> int:
     for option, paths in (("--output", arguments.output), ("--video", [arguments.video] if arguments.video else [])):
         for path in paths:
             _check_writable(option, path)
-            if path.exists() and os.path.samefile(path, arguments.recording):
-                raise ValueError(
-                    f"{option} {path}: expected another file than the recording itself, which it would replace."
-                )
+            check_not_the_recording(path, arguments.recording)
     with _notes():
         model, processor = load(arguments.model, arguments.device, arguments.trust_remote_code)
         statistics = speaker_statistics(processor, None, arguments.speaker)
     with _notes(arguments.recording), _progress("Reading") as show:
-        for timeline in grow_timeline(
+        timeline = make_timeline(
             model,
             processor,
             arguments.recording,
@@ -121,9 +118,10 @@ def follow_recording(arguments: argparse.Namespace) -> int:
             features=dict(arguments.features),
             statistics=statistics,
             batch_size=arguments.batch_size,
-        ):
-            show(timeline.progress)
-    timeline = timeline.refined(arguments.smoothing_seconds, arguments.threshold)
+            smoothing_seconds=arguments.smoothing_seconds,
+            threshold=arguments.threshold,
+            on_progress=show,
+        )
     for note in timeline.notes:
         _say(f"note: {note}")
     for path in arguments.output:

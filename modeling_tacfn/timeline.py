@@ -8,7 +8,7 @@ linearly. The answer of a window is that of a file cut to exactly this window; d
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,12 +19,19 @@ from .prediction import answers_of, speaker_statistics
 from .processing_tacfn import ClipInputs
 from .timeline_faces import FaceChoice, FacePoint, parse_choices
 from .timeline_media import open_recording
-from .timeline_result import Segment, Timeline, Window
+from .timeline_result import Segment, Timeline, Window, check_refinement
 from .timeline_windows import FeatureRows, WindowReader
 
 
 def make_timeline(
-    model, processor, path, *, smoothing_seconds: float = 0.0, threshold: float = 0.0, **options
+    model,
+    processor,
+    path: str | os.PathLike,
+    *,
+    smoothing_seconds: float = 0.0,
+    threshold: float = 0.0,
+    on_progress: Callable[[float], None] | None = None,
+    **options,
 ) -> Timeline:
     """
     Emotions over a recording, in one call.
@@ -32,6 +39,7 @@ def make_timeline(
     Args:
         model, processor, path, options: as [`grow_timeline`] takes them.
         smoothing_seconds, threshold: as [`Timeline.refined`] takes them.
+        on_progress (`Callable`, *optional*): told the share of the recording that was read, from 0 to 1, now and then.
 
     Returns:
         [`Timeline`]
@@ -39,7 +47,10 @@ def make_timeline(
     Raises:
         MediaError, ValueError: as [`grow_timeline`] and [`Timeline.refined`].
     """
-    *_, timeline = grow_timeline(model, processor, path, **options)
+    check_refinement(smoothing_seconds, threshold, model.config.problem_type != "regression")
+    for timeline in grow_timeline(model, processor, path, **options):
+        if on_progress is not None:
+            on_progress(timeline.progress)
     return timeline.refined(smoothing_seconds, threshold)
 
 
@@ -66,7 +77,7 @@ def grow_timeline(
         window_seconds (`float`, *optional*, defaults to 3): length of a window. Best about as long as the clips that the
             network was trained on.
         hop_seconds (`float`, *optional*, defaults to 1): from the start of a window to that of the next. The last window is the
-            first that reaches the end of the recording, where it is cut.
+            first that reaches the end of the recording, to 0.15 s, where it is cut.
         min_seconds (`float`, *optional*, defaults to 0.5): a last window that was cut to less is not answered.
         faces (`str`, [`FaceChoice`] or a list of those, *optional*, defaults to `"largest"`): which of several faces is
             followed: `"largest"`, `"left"`, `"right"`, `"2"` (from the left), `"320,180"` (a point in pixels), each from a time

@@ -28,8 +28,9 @@ def save_timeline(timeline: Timeline, path: str | os.PathLike) -> None:
         path (`str` or `Path`): ends in `.csv`, `.json`, `.srt`, `.eaf`, `.png`, `.pdf` or `.svg`.
 
     Raises:
-        ValueError: another ending.
+        ValueError: another ending, or the recording's own name.
     """
+    check_not_the_recording(path, timeline.source)
     suffix = Path(path).suffix.lower()
     if suffix in PICTURES:
         # Drawing is not needed to write text.
@@ -42,6 +43,12 @@ def save_timeline(timeline: Timeline, path: str | os.PathLike) -> None:
             f"{path}: expected a file name ending in {', '.join([*_WRITERS, *PICTURES])}, which tells the format."
         )
     _WRITERS[suffix](timeline, path)
+
+
+def check_not_the_recording(path: str | os.PathLike, source: str | os.PathLike) -> None:
+    """Refuse to write over the recording."""
+    if os.path.exists(path) and os.path.exists(source) and os.path.samefile(path, source):
+        raise ValueError(f"{path}: expected another file than the recording itself, which it would replace.")
 
 
 def save_csv(timeline: Timeline, path: str | os.PathLike) -> None:
@@ -149,7 +156,8 @@ def save_elan(timeline: Timeline, path: str | os.PathLike) -> None:
         "MIME_TYPE": mimetypes.guess_type(source.name)[0] or "application/octet-stream",
     }
     if source.drive == path.drive:
-        media["RELATIVE_MEDIA_URL"] = Path(os.path.relpath(source, path.parent)).as_posix()
+        relative = Path(os.path.relpath(source, path.parent)).as_posix()
+        media["RELATIVE_MEDIA_URL"] = relative if relative.startswith("..") else f"./{relative}"
     ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", media)
     tiers = {
         "emotion": timeline.segments(),
@@ -229,6 +237,7 @@ ENDINGS = (*_WRITERS, *PICTURES)
 __all__ = [
     "ENDINGS",
     "caption",
+    "check_not_the_recording",
     "clock",
     "save_csv",
     "save_elan",

@@ -124,11 +124,7 @@ class Timeline:
         Raises:
             ValueError: a negative number, or a threshold above 1, or one for estimates of a number, which have none.
         """
-        if not smoothing_seconds >= 0 or not 0 <= threshold <= 1 or (threshold and not self.is_probability):
-            raise ValueError(
-                "expected smoothing_seconds of at least 0 and a threshold from 0 to 1, which only probabilities have, got "
-                f"{smoothing_seconds} and {threshold}."
-            )
+        check_refinement(smoothing_seconds, threshold, self.is_probability)
         answered = [window for window in self.windows if window.scores]
         middles = np.array([(window.start + window.end) / 2 for window in answered])
         values = np.array([list(window.scores.values()) for window in answered])
@@ -176,4 +172,23 @@ class Timeline:
         return f"{100 * score:.0f} %" if self.is_probability else f"{score:+.2f}"
 
 
-__all__ = ["NOTHING", "NO_FACE", "NO_SOUND", "TOO_SHORT", "UNSURE", "Segment", "Timeline", "Window"]
+def check_refinement(smoothing_seconds: float, threshold: float, is_probability: bool) -> None:
+    """Raise the ValueError of [`Timeline.refined`] before an hour of work, not after it."""
+    if not smoothing_seconds >= 0 or not 0 <= threshold <= 1 or (threshold and not is_probability):
+        raise ValueError(
+            "expected smoothing_seconds of at least 0 and a threshold from 0 to 1, which only probabilities have, got "
+            f"{smoothing_seconds} and {threshold}."
+        )
+
+
+__all__ = [
+    "NOTHING",
+    "NO_FACE",
+    "NO_SOUND",
+    "TOO_SHORT",
+    "UNSURE",
+    "Segment",
+    "Timeline",
+    "Window",
+    "check_refinement",
+]

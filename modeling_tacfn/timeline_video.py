@@ -16,6 +16,7 @@ from .media import import_av
 from .media_decode import upright
 from .timeline_colours import EMPTY, colours_of
 from .timeline_faces import face_at
+from .timeline_files import check_not_the_recording
 from .timeline_media import PictureTrack, SoundTrack, open_recording
 from .timeline_result import Timeline, Window
 
@@ -43,8 +44,7 @@ def save_video(
     """
     if Path(path).suffix.lower() not in ENDINGS:
         raise ValueError(f"{path}: expected a file name ending in {', '.join(ENDINGS)}.")
-    if os.path.exists(path) and os.path.samefile(path, timeline.source):
-        raise ValueError(f"{path}: expected another file than the recording itself, which it would replace.")
+    check_not_the_recording(path, timeline.source)
     if not timeline.windows:
         raise ValueError("expected a timeline with at least one window, got none.")
     av = import_av()
@@ -167,7 +167,7 @@ class _Sound:
         self.rate = context.sample_rate
         self.layout = "mono" if context.layout.nb_channels == 1 else "stereo"
         self.stream = output.add_stream("aac", rate=self.rate, layout=self.layout)
-        self._resampler = av.AudioResampler("fltp", self.layout, self.rate)
+        self._resampler, self._resampled = None, None
         self._blocks = track.placed()
         self._waiting = np.zeros((1 if self.layout == "mono" else 2, 0), np.float32)
         self._written = 0
@@ -182,8 +182,7 @@ class _Sound:
             if block is None:
                 return
             position, frame = block
-            frame.pts = None  # its place is known, and the resampler would refuse a jump
-            parts = [part.to_ndarray() for part in self._resampler.resample(frame)]
+            parts = self._converted(frame)
             ahead = round(position * self.rate / self.track.rate) - self._written - self._waiting.shape[1]
             self._append(ahead, parts)
 
@@ -192,6 +191,17 @@ class _Sound:
         if self._waiting.shape[1]:
             self._write(min(self._waiting.shape[1], BLOCK))
         self.output.mux(self.stream.encode(None))
+
+    def _converted(self, frame) -> list[np.ndarray]:
+        """Samples of a block in the channels and at the rate of the new file."""
+        form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if form != self._resampled:  # a damaged or spliced recording may change its own
+            self._resampler = self.av.AudioResampler("fltp", self.layout, self.rate)
+            self._resampled = form
+        frame.pts = None  # its place is known, and the resampler would refuse a jump
+        parts = [part.to_ndarray() for part in self._resampler.resample(frame)]
+        channels = len(self._waiting)
+        return [part if len(part) == channels else np.repeat(part.mean(0)[None], channels, 0) for part in parts]
 
     def _append(self, ahead: int, parts: list[np.ndarray]) -> None:
         """Add samples; silence where time stamps leap ahead, and nothing of what was there already."""

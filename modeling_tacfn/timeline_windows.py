@@ -18,8 +18,8 @@ from .timeline_result import NO_FACE, NO_SOUND, TOO_SHORT, Window
 
 # Sound that goes on for less than this after the last picture is how files end; more is a recording without pictures.
 TAIL_SECONDS = 1.0
-# A recording that is longer than a window by less than this gets no window more.
-SHORTEST_REST = 1e-3
+# A recording that goes on for less than this after a window gets no window more: lossy sound ends in so much padding.
+SHORTEST_REST = 0.15
 TIME_COLUMNS = ("timestamp", "frameTime")  # of OpenFace and openSMILE
 
 
@@ -38,13 +38,14 @@ class WindowReader:
     def windows(self, takes_sound: bool, min_seconds: float) -> Iterator[tuple[Window, ClipInputs | None]]:
         index = 0
         while True:
-            start = round(index * self.hop_seconds, 9)
+            start = round(float(index * self.hop_seconds), 9)
             end = round(start + self.window_seconds, 9)
-            self._read_until(end)
-            last = self._end_of_recording(end)
+            reach = end + SHORTEST_REST
+            self._read_until(reach)
+            last = self._end_of_recording(reach)
             if last is not None and (last <= 0 or (index and last <= start)):
                 return
-            is_last = last is not None and last <= end + SHORTEST_REST
+            is_last = last is not None and last <= reach
             end = min(end, last) if is_last else end
             if end - start < min_seconds - 1e-6:
                 yield Window(start, end, states=(TOO_SHORT,)), None
