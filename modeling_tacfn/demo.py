@@ -194,7 +194,7 @@ def _input_side(gr, models: list[str], limits: DemoLimits) -> dict:
             gr.Examples(
                 [str(EXAMPLES / f"{name}.mp4") for name in CLIPS],
                 inputs["video"],
-                example_labels=[*(name for name in CLIPS[:-1]), "a talk of 18 s"],
+                example_labels=[*(name for name in CLIPS[:-1]), "a longer talk"],
                 label="Drawn people with synthesised voices",
                 api_name=False,
             )
@@ -365,19 +365,24 @@ def _add_api(gr, workers: Workers, models: list[str], group: dict) -> None:
         except JobError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    def predict(clip, model, features, row, threshold) -> dict:
+    # What has a default here may be left out by the client.
+    def predict(clip, model=models[0], features=None, row="", threshold=0.0) -> dict:
         """Emotions of one clip: scores of all inputs and of each alone."""
         events = run("answer", clip, features, row, model, 1e9, 1, 0, threshold)
         answer = events["answer"]
         states = answer["states"] + ["unsure"] * (answer["is_probability"] and answer["score"] < threshold)
         return json_of(answer) | {"states": states, "model": model, "notes": events["notes"]}
 
-    def timeline(recording, model, window_seconds, hop_seconds, smoothing_seconds, threshold) -> dict:
+    def timeline(
+        recording, model=models[0], window_seconds=3.0, hop_seconds=1.0, smoothing_seconds=0.0, threshold=0.0
+    ) -> dict:
         """Emotions over a long recording, window by window."""
         events = run("timeline", recording, None, "", model, window_seconds, hop_seconds, smoothing_seconds, threshold)
         return events["timeline"] | {"model": model, "notes": [*events["timeline"]["notes"], *events["notes"]]}
 
-    def annotated(recording, model, window_seconds, hop_seconds, smoothing_seconds, threshold) -> str:
+    def annotated(
+        recording, model=models[0], window_seconds=3.0, hop_seconds=1.0, smoothing_seconds=0.0, threshold=0.0
+    ) -> str:
         """The recording as mp4 with face, emotion and score drawn into it."""
         events = run("video", recording, None, "", model, window_seconds, hop_seconds, smoothing_seconds, threshold)
         return events["video"]

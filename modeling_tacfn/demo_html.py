@@ -18,7 +18,7 @@ ADVICE = {
     "no face": "no face found",
     "no sound": "no sound heard",
 }
-# The widest timeline that a screen can show; more windows than this are drawn as one path anyway.
+# Width of a row of scores in its own units; it is stretched to the width of the page.
 ROW_UNITS = 1000
 
 EMPTY_ANSWER = """<div class="tacfn tacfn-empty"><p>The answer appears here: which emotion, how sure, and what the sound and the face
@@ -222,14 +222,12 @@ def _stretch(stretch: Mapping, expected: float, colours: Mapping[str, str]) -> s
 def _row(timeline: Mapping, label: str, colour: str, expected: float) -> str:
     """One emotion's score over time, as steps."""
     points = []
-    for window in timeline["windows"]:
-        if window["scores"] is None:
-            continue
-        half = timeline["hop_seconds"] / 2
-        middle = (window["start"] + window["end"]) / 2
-        height = 100 * window["scores"][label] if timeline["is_probability"] else 50
-        start, end = (ROW_UNITS * max(second, 0) / expected for second in (middle - half, middle + half))
-        points.append(f"M{start:.1f} 100V{100 - height:.1f}H{end:.1f}V100Z")
+    for window, span in zip(timeline["windows"], timeline["spans"], strict=True):
+        if window["scores"] is not None:
+            start, end = (ROW_UNITS * second / expected for second in span)
+            score = window["scores"][label]
+            height = 100 * score if timeline["is_probability"] else 50 + 50 * max(-1, min(score / 3, 1))
+            points.append(f"M{start:.1f} 100V{100 - height:.1f}H{end:.1f}V100Z")
     return (
         f'<svg class="tacfn-row" viewBox="0 0 {ROW_UNITS} 100" preserveAspectRatio="none" aria-hidden="true">'
         f'<path d="{"".join(points)}" fill="{colour}"/></svg>'

@@ -159,7 +159,7 @@ def _growing(job: Job, model, processor) -> Iterator[Timeline]:
 
 
 def plain(timeline: Timeline) -> dict:
-    """What [`~timeline_files.to_dict`] gives, with the stretches over which one thing is said, and without the folder."""
+    """What [`~timeline_files.to_dict`] gives, with what each window stands for, the stretches over which one thing is said, and no folder."""
     stretches = [
         {"start": stretch.start, "end": stretch.end, "said": stretch.said, "score": stretch.score}
         for stretch in timeline.segments()
@@ -169,6 +169,7 @@ def plain(timeline: Timeline) -> dict:
         "is_probability": timeline.is_probability,
         "progress": timeline.progress,
         "segments": stretches,
+        "spans": timeline.spans(),
     }
 
 

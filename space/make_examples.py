@@ -1,7 +1,7 @@
 """Make the example clips of the demo from the synthetic corpus (CC0-1.0): `python space/make_examples.py`."""
 
 import sys
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +22,10 @@ SPEAKERS = {"neutral": 4, "calm": 2, "happy": 1, "sad": 2, "angry": 3, "fearful"
 TALK = ("calm", "happy", "angry", "sad", "surprised")
 
 
-def take(emotion: str, speaker: int) -> Take:
+def take(emotion: str, speaker: int, statement: int = 1) -> Take:
     """A clip whose face and voice both show the emotion."""
     intensity = 1 if emotion in ("neutral", "calm") else 2
-    return Take(speaker, emotion, intensity, statement=1, repetition=1, ambiguous_face=False, ambiguous_voice=False)
+    return Take(speaker, emotion, intensity, statement, repetition=1, ambiguous_face=False, ambiguous_voice=False)
 
 
 def main() -> None:
@@ -34,8 +34,8 @@ def main() -> None:
         frames, speech = perform_take(take(emotion, SPEAKERS[emotion]))
         write_clip(FOLDER / f"{emotion}.mp4", frames, speech.waveform)
     pictures, sounds = [], []
-    for emotion in TALK:
-        frames, speech = perform_take(take(emotion, 2))
+    for emotion, statement in product(TALK, (1, 2)):
+        frames, speech = perform_take(take(emotion, 2, statement))
         pictures.append(list(frames))
         sound = np.zeros(len(pictures[-1]) * SAMPLING_RATE // FRAME_RATE, np.float32)
         sound[: len(speech.waveform)] = speech.waveform[: len(sound)]
