@@ -86,7 +86,12 @@ def launch_demo(
     # Fonts of the system: the page asks nobody else for anything. White is readable on the darker blue.
     theme = gr.themes.Soft(
         font=("ui-sans-serif", "system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace"), primary_hue="blue"
-    ).set(button_primary_background_fill="#1d4ed8", button_primary_background_fill_dark="#1d4ed8")
+    ).set(
+        button_primary_background_fill="#1d4ed8",
+        button_primary_background_fill_dark="#1d4ed8",
+        button_primary_background_fill_hover="#1e40af",
+        button_primary_background_fill_hover_dark="#1e40af",
+    )
     app.queue(max_size=limits.queue_size).launch(
         share=share,
         server_name=host,
@@ -165,7 +170,7 @@ def build_demo(workers: Workers, models: list[str], limits: DemoLimits):
         page = Page(gr, workers)
         asked = [inputs[name] for name in ("tab", "video", "sound", "features", "row", "model", *OPTIONS)]
         shown = [answer, timeline, seen, downloads, look, make_video, annotated]
-        inputs["run"].click(page.show, asked, shown, **hidden)
+        inputs["run"].click(page.show, asked, shown, scroll_to_output=True, **hidden)
         moment = gr.Number(visible=False)
         look.click(page.look, [*asked, moment], [answer, seen], js=MOMENT, **hidden)
         make_video.click(page.make_video, asked, [annotated, make_video], **hidden)

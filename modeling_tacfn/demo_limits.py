@@ -81,7 +81,7 @@ def inspect_media(path: str | os.PathLike, limits: DemoLimits) -> MediaFacts:
                 _check_sound(path, audio.codec_context)
             announced = announced_seconds(container, [s for s in (video, audio) if s is not None], zero)
             _check_length(path, announced or 0.0, limits)
-            seconds = _length_of_packets(av, path, container, video, audio, limits)
+            seconds = _length_of_packets(av, path, container, (video, audio), zero, limits)
     except av.FFmpegError as error:
         raise unreadable(path, error) from error
     return MediaFacts(seconds, video is not None, audio is not None)
@@ -120,29 +120,25 @@ def _check_length(path: str, seconds: float, limits: DemoLimits) -> None:
         )
 
 
-def _length_of_packets(av, path: str, container, video, audio, limits: DemoLimits) -> float:
+def _length_of_packets(av, path: str, container, tracks: tuple, zero: float, limits: DemoLimits) -> float:
     """How long the file really is: headers of webcam recordings hold no length, and those of a bomb lie."""
-    first: dict[int, float] = {}
     last: dict[int, float] = {}
+    earliest = zero
     try:
-        for packet in container.demux([stream for stream in (video, audio) if stream is not None]):
+        for packet in container.demux([stream for stream in tracks if stream is not None]):
             stamp = stamp_of(packet)
             if stamp is None:
                 continue
             index, seconds = packet.stream.index, float(stamp * packet.time_base)
             end = seconds + float((packet.duration or 0) * packet.time_base)
-            first.setdefault(index, seconds)
             last[index] = max(last.get(index, end), end)
-            _check_length(path, seconds - min(first.values()), limits)
+            earliest = min(earliest, seconds)
+            _check_length(path, seconds - earliest, limits)
     except (av.FFmpegError, IndexError):  # cut short: what came is good
         pass
-    if not last:
-        return 0.0
-    start = min(first.values())
     # Sound is cut to the length of the pictures, as `read_clip` does; a still picture lasts as long as its sound.
-    if video is not None and last.get(video.index, start) - start > limits.min_seconds:
-        return last[video.index] - start
-    return max(last.values()) - start
+    pictured = 0.0 if tracks[0] is None else last.get(tracks[0].index, zero) - zero
+    return pictured if pictured > limits.min_seconds else max(last.values(), default=zero) - zero
 
 
 def shown_without_folder(message: str, paths: list[str]) -> str:

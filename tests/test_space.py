@@ -148,7 +148,14 @@ def test_bounds_are_kept_before_anything_is_decoded(clips, limits, message):
 def test_a_webcam_recording_tells_its_length_by_its_packets(tmp_path):
     frames = np.zeros((75, 48, 64, 3), np.uint8)
     path = write_mp4(
-        tmp_path / "cam.webm", frames, tone(3, 48000), 48000, codec="libvpx", audio_codec="libopus", pipe=True
+        tmp_path / "cam.webm",
+        frames,
+        tone(3, 48000),
+        48000,
+        codec="libvpx",
+        audio_codec="libopus",
+        format="webm",
+        pipe=True,
     )
     assert inspect_media(path, DemoLimits()).seconds == pytest.approx(3.0, abs=0.15)
     with pytest.raises(MediaError, match="longer than"):
