@@ -152,16 +152,11 @@ def test_a_long_recording_has_a_timeline_in_step_with_the_video(page, files):
 
 
 def test_the_webcam_is_recorded_and_answered(page):
-    page.locator("#tacfn-video button[aria-label*='ebcam']").click()
-    start = page.locator(
-        "#tacfn-video button:has-text('Click to Access Webcam'), #tacfn-video button[title*='webcam']"
-    )
-    if start.count():
-        start.first.click()
-    record = page.locator("#tacfn-video button[aria-label*='ecord']")
-    record.first.click()
+    page.get_by_label("Capture from camera").click()
+    page.get_by_text("Click to Access Webcam").click()
+    page.locator("#tacfn-video").get_by_text("Record", exact=True).click()
     page.wait_for_timeout(3000)
-    page.locator("#tacfn-video button[aria-label*='top']").first.click()
+    page.locator("#tacfn-video").get_by_text("Stop", exact=True).click()
     page.wait_for_selector("#tacfn-video video[src]")
     run(page)
     # The fake camera shows no face, the fake microphone beeps.
