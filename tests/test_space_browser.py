@@ -76,7 +76,8 @@ def upload(page, path, kind: str = "video") -> None:
 
 def run(page) -> None:
     page.click("#tacfn-run")
-    page.wait_for_selector(".tacfn-download")
+    page.wait_for_selector(".tacfn-download, .tacfn-error")
+    assert page.locator(".tacfn-error").all_inner_texts() == []
 
 
 @pytest.mark.parametrize("kind", ["mp4", "webm"])
@@ -153,11 +154,10 @@ def test_a_long_recording_has_a_timeline_in_step_with_the_video(page, files):
 
 def test_the_webcam_is_recorded_and_answered(page):
     page.get_by_label("Capture from camera").click()
-    page.get_by_text("Click to Access Webcam").click()
-    page.locator("#tacfn-video").get_by_text("Record", exact=True).click()
-    page.wait_for_timeout(3000)
-    page.locator("#tacfn-video").get_by_text("Stop", exact=True).click()
-    page.wait_for_selector("#tacfn-video video[src]")
+    for button, seconds in (("Access Webcam", 2), ("Record", 3), ("Stop", 0)):
+        page.locator("#tacfn-video button", has_text=button).first.click()
+        page.wait_for_timeout(1000 * seconds)
+    page.locator("#tacfn-video").get_by_label("Clear", exact=True).wait_for()
     run(page)
     # The fake camera shows no face, the fake microphone beeps.
     assert "sound heard" in page.inner_text(".tacfn-chips")
