@@ -118,6 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_card(commands)
     _add_export(commands)
     _add_push(commands)
+    _add_demo(commands)
     return parser
 
 
@@ -152,6 +153,28 @@ def _add_push(commands) -> None:
     push.add_argument("--revision", help="branch to push to, made if it is not there; the main one if not given")
     push.add_argument("--public", action="store_true", help="everybody may see the repository")
     push.add_argument("--json", action="store_true", help="print JSON and nothing else")
+
+
+def _add_demo(commands) -> None:
+    demo = commands.add_parser(
+        "demo",
+        help="a page in the browser to try networks on",
+        epilog="example:\n  tacfn demo --model runs/synthetic runs/cfn_sr",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    demo.add_argument(
+        "--model",
+        nargs="+",
+        required=True,
+        help="folders of trained networks, or their names on the Hub, to choose from",
+    )
+    demo.add_argument("--share", action="store_true", help="also open it to the internet, by a tunnel of Gradio's")
+    demo.add_argument("--host", help="address to listen on; this machine only by default")
+    demo.add_argument("--port", type=positive, help="a free one from 7860 on by default")
+    demo.add_argument(
+        "--workers", type=positive, default=2, help="processes that answer at the same time, 2 by default"
+    )
+    demo.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the models")
 
 
 def _add_convert(commands) -> None:
@@ -512,6 +535,7 @@ def main(arguments: list[str] | None = None) -> int:
             "push": cli.push,
             "info": cli.describe,
             "card": cli.write_card,
+            "demo": cli.demo,
         }
         return commands[options.command](options)
     except (ValueError, OSError, ImportError) as error:  # the last: a package of an extra

@@ -4,11 +4,9 @@
 import argparse
 import dataclasses
 import json
-import logging
 import os
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from tqdm.auto import tqdm
 from .adaptation import save_speaker
 from .convert import convert_checkpoint
 from .exported_model import ExportedModel
+from .notes import told_to
 from .prediction import Prediction, load, predict, speaker_statistics
 from .prediction_plot import plot_prediction
 from .results import load_results, results_table
@@ -83,20 +82,9 @@ def _of_clip(name: str, message) -> str:
     return str(message) if name in str(message) else f"{name}: {message}"
 
 
-@contextmanager
-def _notes(clip: str = "") -> Iterator[None]:
+def _notes(clip: str = ""):
     """What the libraries warn of becomes a line on standard error that names the clip, if it is about one."""
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: _say(f"note: {_of_clip(clip, record.getMessage())}")
-    # A logger without any handler prints by itself; the root's handler takes the place of that.
-    root = logging.getLogger()
-    root.addHandler(handler)
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *details, **more: _say(f"note: {_of_clip(clip, message)}")
-            yield
-    finally:
-        root.removeHandler(handler)
+    return told_to(lambda note: _say(f"note: {_of_clip(clip, note)}"))
 
 
 def table(prediction: Prediction, top_k: int | None = None) -> str:
@@ -387,6 +375,23 @@ def push(arguments: argparse.Namespace) -> int:
     else:
         pushed = push_model(arguments.folder, arguments.repo_id, run=arguments.run, **shared)
     print(json.dumps(dataclasses.asdict(pushed), indent=2) if arguments.json else pushed)
+    return 0
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """Run the demo until it is stopped."""
+    # Gradio is wanted by this command alone.
+    from .demo import launch_demo
+    from .demo_limits import DemoLimits
+
+    launch_demo(
+        arguments.model,
+        DemoLimits(num_workers=arguments.workers),
+        trust_remote_code=arguments.trust_remote_code,
+        share=arguments.share,
+        host=arguments.host,
+        port=arguments.port,
+    )
     return 0
 
 

@@ -190,6 +190,11 @@ def _parse(path: str, modified: int, size: int) -> FeatureTable:
     return FeatureTable(path, columns, by_clip)
 
 
+def forget_tables() -> None:
+    """Let go of the tables that are kept because they may be asked for again."""
+    _parse.cache_clear()
+
+
 def _is_arff(file) -> bool:
     first = next((line for line in file if line.strip() and not line.startswith("%")), "")
     file.seek(0)
