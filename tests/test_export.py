@@ -103,7 +103,7 @@ def check_law(name: str, model, exported) -> None:
         with torch.no_grad():
             alone = [call(model, name, [item]) for item in kept]
         logits = torch.cat([output.logits for output in alone])
-        assert logits.std(0).max() > 1e-3, "the clips must differ for this test to mean anything"
+        assert logits.std(0).max() > 1e-4, "the clips must differ for this test to mean anything"
         for extra in (0, 37):
             output = call(exported, name, kept, extra)
             torch.testing.assert_close(output.logits, logits, atol=1e-5, rtol=0)

@@ -404,7 +404,7 @@ def test_real_sound(real_data, tmp_path, caplog):
     assert set(dataset["video"]) == {None}
     assert len(corpus_folds(dataset)) == 5
     assert "1,200 of the 1,440 published audio-only speech takes" in caplog.text
-    with pytest.warns(UserWarning, match="20 actors who are there; 21, 23, 24, 22 are missing"):
+    with pytest.warns(UserWarning, match="20 actors who are there; 21, 22, 23, 24 are missing"):
         folds = corpus_folds(
             load_corpus("ravdess", real_data / "ravdess" / "audio_speech", tmp_path, folds="luna-jimenez")
         )
