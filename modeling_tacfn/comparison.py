@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from tqdm.auto import tqdm
 
 from .adaptation_curve import adaptation_scores, adaptation_table
@@ -79,11 +80,19 @@ def ablations(model: dict) -> dict[str, dict]:
     Args:
         model (`dict`): fields of TACFN's configuration, from the file; an ablation that says what they say is no change, and
             left out.
+
+    Raises:
+        ValueError: the fields do not go together.
     """
     sound, face = _sound_and_face(model)
     directions = {"sound": sound, "face": face, "both": sound + face}
     changes = ABLATIONS | {f"tacfn_reinforce_{name}": {"reinforced": given} for name, given in directions.items()}
-    config = TacfnConfig(**model)
+    try:
+        config = TacfnConfig(**model)
+    except StrictDataclassError as error:
+        raise ValueError(
+            f"expected `model` of the file to be fields of TacfnConfig that go together. {error.__cause__}"
+        ) from error
     return {
         name: fields
         for name, fields in changes.items()

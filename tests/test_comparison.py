@@ -197,12 +197,18 @@ def test_one_failing_method_does_not_stop_the_others(config, tmp_path):
         compare(["--config", str(config)], tmp_path / "other", ["cfn_sr"], folds=[0], seeds=[0])
 
 
-def test_a_mistake_is_said_before_anything_is_trained(config, tmp_path):
+def test_a_mistake_is_said_before_anything_is_trained(config, tmp_path, capsys):
     assert (
         main(["compare", "--config", str(config), "--methods", "tacfm", "--output_dir", str(tmp_path / "grid")]) == 1
     )
     with pytest.raises(SystemExit):
         main(["compare", "--config", str(config), "--output_dir", str(tmp_path / "grid"), "--", "--epocs", "3"])
+    config.write_text(
+        config.read_text().replace("num_attention_heads: 2", "num_attention_heads: 2\n  reinforced: [nobody]")
+    )
+    ablated = ["--methods", "tacfn_no_weight", "--output_dir", str(tmp_path / "grid")]
+    assert main(["compare", "--config", str(config), *ablated]) == 1
+    assert "`reinforced` names ['nobody']" in capsys.readouterr().err
     assert not (tmp_path / "grid").exists()
 
 
