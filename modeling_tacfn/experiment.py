@@ -30,6 +30,7 @@ from .augmentation import Augmentation
 from .convert import load_video_encoder
 from .data import array_of, load_clips, normalize_by_speaker
 from .feature_extraction_tacfn import TacfnFeatureExtractor
+from .final_network import describe_final, load_expected_scores
 from .fold_report import choose_folds
 from .hub import push_after_training
 from .image_processing_tacfn import TacfnImageProcessor
@@ -79,6 +80,7 @@ NOT_PART_OF_A_RUN = (
     "fold",
     "all_folds",
     "learning_check",  # the protocol says it
+    "final",
     "push_to_hub",
     "hub_model_id",
     "hub_revision",
@@ -206,6 +208,8 @@ def make_splits(corpus, arguments: argparse.Namespace) -> dict[tuple[int, int], 
         return {(0, seed): published_split_indices(corpus) for seed in arguments.seeds}
     if arguments.learning_check:
         return {(0, seed): learning_check_indices(corpus) for seed in arguments.seeds}
+    if arguments.final:
+        return {(0, seed): learning_check_indices(corpus) | {"test": []} for seed in arguments.seeds}
     folds = choose_folds(corpus, arguments.num_folds, arguments.folds)
     chosen = range(len(folds)) if arguments.all_folds else arguments.fold
     return {
@@ -265,11 +269,25 @@ def main(argv: list[str] | None = None) -> dict:
         **{field.name: getattr(arguments, field.name) for field in dataclasses.fields(TrainingSettings)}
     )
     splits_of = make_splits(corpus, arguments)
+    name = arguments.name or arguments.network
+    expected = None
+    if arguments.final:
+        expected = load_expected_scores(arguments.final, name, arguments.protocol, settings, speakers)
     if arguments.init_video_encoder:
         check_video_encoder(config, arguments.init_video_encoder)
     # Only now: a mistake in the options must not leave a folder that looks like a run.
     if accelerator.is_main_process:
         save_json_atomic(folder / ARGUMENTS, settings)
+
+    environment = environment_record(["train.py", *(sys.argv[1:] if argv is None else argv)])
+
+    def results_of(some_runs: list[dict]) -> dict:
+        if expected:
+            return describe_final(expected, some_runs[-1], environment)
+        details = {"num_parameters": some_runs[-1]["num_parameters"], "settings": settings, "environment": environment}
+        return make_results(
+            name, arguments.dataset, task.labels, some_runs, arguments.protocol, task=task.name, **details
+        )
 
     runs, results = [], {}
     for (fold, seed), splits in splits_of.items():
@@ -279,7 +297,9 @@ def main(argv: list[str] | None = None) -> dict:
             rows = splits["train"]
             processor.speaker_prior = speaker_prior([raw_clips[row] for row in rows], [speakers[row] for row in rows])
         if finished.exists():
-            runs += load_results(finished)["runs"]
+            stored = load_results(finished)
+            runs += stored["runs"]
+            results = stored if expected else results_of(runs)
         else:
             run = train_fold(
                 accelerator,
@@ -299,28 +319,9 @@ def main(argv: list[str] | None = None) -> dict:
                 arguments.init_video_encoder,
             )
             runs.append(run)
-        results = make_results(
-            arguments.name or arguments.network,
-            arguments.dataset,
-            task.labels,
-            runs,
-            arguments.protocol,
-            task=task.name,
-            num_parameters=runs[-1]["num_parameters"],
-            settings=settings,
-            environment=environment_record(["train.py", *(sys.argv[1:] if argv is None else argv)]),
-        )
-        if accelerator.is_main_process and not finished.exists():
-            alone = make_results(
-                results["name"],
-                results["corpus"],
-                results["labels"],
-                runs[-1:],
-                arguments.protocol,
-                task=task.name,
-                **{key: results[key] for key in ("num_parameters", "settings", "environment")},
-            )
-            save_json_atomic(finished, alone)
+            results = results_of(runs)
+            if accelerator.is_main_process:
+                save_json_atomic(finished, results_of([run]))
         if accelerator.is_main_process:
             shutil.rmtree(run_folder / CHECKPOINT, ignore_errors=True)
         accelerator.wait_for_everyone()
@@ -345,6 +346,11 @@ def describe(results: dict, folder: Path) -> str:
     }
     scored = scored.get(results["protocol"], "speakers never seen in training")
     lines = [f"{results['name']} on {results['corpus']} ({results['protocol']}), {scored}:"]
+    if final := results.get("final"):
+        lines.insert(
+            0,
+            f"Trained on all {final['clips']['train']} clips. What to expect of it are the scores of the same options over the folds.",
+        )
     titles = list(task_of(results).titles.items())[:2]
     for name, summary in parts.items():
         said = "  ".join(f"{title} {format_score(summary[key], task_of(results), key)}" for key, title in titles)

@@ -95,6 +95,12 @@ def results_section(source: CardSource) -> str:
             "The first row is these weights. The second is the same method over all its folds and seeds, which is what speaks "
             "of people to come."
         )
+    if results.get("final"):
+        lines.append(
+            "No score of these very weights is known: everybody in the corpus is in their training. The scores, here and in all "
+            "sections below, are of networks that were trained with the same options on a part of the speakers and tested on the "
+            "others."
+        )
     return "\n\n".join(line.strip() for line in lines)
 
 

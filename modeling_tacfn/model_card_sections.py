@@ -91,6 +91,11 @@ def summary(source: CardSource) -> str:
         scored = source.results["summary"]
         folds, seeds = (counted(len(scored[key]), noun) for key, noun in (("folds", "fold"), ("seeds", "seed")))
         lines.append(f"{len(runs)} trainings ({folds}, {seeds}), {PROTOCOLS[protocol]}.")
+    if final := source.results.get("final"):
+        lines.append(
+            f"These weights are of one more training with the same options, on all {counted(final['clips']['train'], 'clip')} "
+            f"of {counted(len(final['splits']['train']), 'speaker')}; what to expect of them are the scores of the {len(runs)}."
+        )
     return " ".join(lines)
 
 
@@ -106,7 +111,8 @@ def limits(source: CardSource) -> str:
         lines.append("Nothing was measured about people who are not in its training.")
     elif source.knows_speakers:
         speakers = counted(results["summary"]["num_speakers"], "speaker")
-        lines.append(f"It was tested on {speakers} of one corpus; scores on other corpora were not measured.")
+        tested = "This way of training" if results.get("final") else "It"
+        lines.append(f"{tested} was tested on {speakers} of one corpus; scores on other corpora were not measured.")
     else:
         lines.append(
             "Whether the tested people are in its training is not known; scores on other corpora were not measured."
@@ -148,6 +154,9 @@ def speakers(source: CardSource) -> str:
         note = "No speaker is on two sides of a fold."
     else:
         note = "The corpus does not say who speaks."
+    if final := source.results.get("final"):
+        rows.append(["none", str(final["seed"]), _side(final, "train", source.knows_speakers), "nobody", "nobody"])
+        note += " The last row is these weights."
     return f"{markdown_table(lines[:2] + rows)}\n\nSpeakers by their names in the corpus, and clips. {note}"
 
 
@@ -205,6 +214,8 @@ def training(source: CardSource) -> str:
     if runs and all("best_epoch" in run for run in runs):
         kept = sorted({run["best_epoch"] for run in runs})
         lines.append(f"Kept epoch, counted from 0: {', '.join(map(str, kept))}.")
+    if final := (source.results or {}).get("final"):
+        runs = [final]
     seconds = [epoch["seconds"] for run in runs for epoch in run.get("history", ()) if "seconds" in epoch]
     if seconds:
         lines.append(f"The {counted(len(seconds), 'epoch')} of {counted(len(runs), 'run')} took {sum(seconds):.0f} s.")

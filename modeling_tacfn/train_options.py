@@ -67,6 +67,13 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="train, choose and test on the sides that were published with the corpus, a protocol of its own: they may share speakers",
     )
     data.add_argument(
+        "--final",
+        type=Path,
+        metavar="RESULTS",
+        help="train the network to be used, on everybody: RESULTS is the results.json of the same options over all folds (of "
+        "--all_folds, or of tacfn compare), which says what to expect of it",
+    )
+    data.add_argument(
         "--task",
         choices=sorted(TASKS),
         default="emotion",
@@ -156,6 +163,13 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         if arguments.learning_check or arguments.protocol != "plain":
             parser.error("--published_split is a protocol of its own: leave out --protocol and --learning_check")
         arguments.protocol = PUBLISHED_SPLIT
+    if arguments.final:
+        others = [name for name in ("learning_check", "published_split", "all_folds") if getattr(arguments, name)]
+        if others or len(arguments.seeds) > 1:
+            parser.error(
+                "--final trains one network on everybody, with one seed and no test: leave out "
+                f"{', '.join(f'--{name}' for name in others) or 'all --seeds but one'}"
+            )
     if arguments.push_to_hub:
         check_push(parser, arguments)
     if arguments.mixed_precision == "bf16" and not torch.cuda.is_available():

@@ -131,7 +131,7 @@ def train_fold(
     init_video_encoder: str | None = None,
 ) -> dict:
     """
-    Train on one fold, choose the epoch on the validation speakers, score the test speakers once, save everything.
+    Train on one fold, choose the epoch on the validation speakers, score the test speakers once (if there are any), save everything.
 
     Args:
         accelerator (`Accelerator`): runs it on whatever there is.
@@ -193,7 +193,8 @@ def train_fold(
     if checkpoint := last_checkpoint(folder):
         accelerator.load_state(checkpoint)
     first = len(state.history)
-    bar = tqdm(range(first, settings.epochs), initial=first, total=settings.epochs, desc=f"Fold {fold}, seed {seed}")
+    trained = f"Fold {fold}" if samples["test"] else "All clips"
+    bar = tqdm(range(first, settings.epochs), initial=first, total=settings.epochs, desc=f"{trained}, seed {seed}")
     for epoch in bar:
         if state.history and epoch - state.best_epoch > settings.patience:
             break
@@ -230,8 +231,9 @@ def train_fold(
         "splits": {side: _known_speakers(rows[index] for index in indices) for side, indices in splits.items()},
         "clips": {side: len(indices) for side, indices in splits.items()},
     }
-    test_clips = [sample["clip"] for sample in samples["test"]]
-    run |= score_test_speakers(accelerator, network, loaders["test"], test_clips, corpus, task)
+    if samples["test"]:
+        test_clips = [sample["clip"] for sample in samples["test"]]
+        run |= score_test_speakers(accelerator, network, loaders["test"], test_clips, corpus, task)
     if accelerator.is_main_process:
         save_run(network, processor, run, task, folder)
     accelerator.wait_for_everyone()
@@ -421,10 +423,11 @@ def save_run(network, processor, run: dict, task: EmotionTask, folder: Path) -> 
         network.save_pretrained(temporary)
         processor.save_pretrained(temporary)
         plot_learning_curve(run["history"], temporary / "learning_curve.png")
-        references, answers = (
-            np.array([row[key] for row in run["predictions"]]) for key in (task.reference_key, task.answer_key)
-        )
-        plot_answers(task, references, answers, temporary, title=scored_clips(run))
+        if predictions := run.get("predictions"):
+            references, answers = (
+                np.array([row[key] for row in predictions]) for key in (task.reference_key, task.answer_key)
+            )
+            plot_answers(task, references, answers, temporary, title=scored_clips(run))
         for path in sorted(temporary.iterdir()):
             path.replace(folder / path.name)
     except SAVING_ERRORS as error:
