@@ -69,10 +69,11 @@ PUSH_EXAMPLE = """examples:
   tacfn push runs/synthetic someone/tacfn-synthetic
   tacfn push runs/ravdess_au someone/tacfn-ravdess --run fold_0_seed_0 --public
   tacfn push runs/synthetic someone/tacfn-synthetic --revision v2
-  tacfn push space someone/tacfn-demo --space
+  tacfn push runs/synthetic someone/tacfn-synthetic --space
 
 Weights, configuration, processor, code, scores and card are pushed in one commit; checkpoints, logs and everything else stay,
-and paths of this machine become bare names. The repository is private unless --public. The right to write is that of
+and paths of this machine become bare names. With --space the demo is pushed too, as a Space that answers with the network.
+Repositories are private unless --public. The right to write is that of
 `hf auth login` or HF_TOKEN. Pushed again, what is there already is not sent again, and no commit is made of nothing."""
 PREDICT_EXAMPLE = """examples:
   tacfn predict clip.mp4 --model runs/synthetic --plot prediction.png
@@ -141,15 +142,20 @@ def _add_card(commands) -> None:
 def _add_push(commands) -> None:
     push = commands.add_parser(
         "push",
-        help="a trained network, or an app, becomes a repository of the Hub",
+        help="a trained network becomes a repository of the Hub, with --space also its demo",
         epilog=PUSH_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     push.add_argument("folder", metavar="DIR", help="folder of a trained network")
     push.add_argument("repo_id", metavar="OWNER/NAME", help="repository, made if it is not there")
-    kind = push.add_mutually_exclusive_group()
-    kind.add_argument("--run", help="which run, if the folder holds several: fold_0_seed_0, …")
-    kind.add_argument("--space", action="store_true", help="the folder is that of a Gradio app (app.py)")
+    push.add_argument("--run", help="which run, if the folder holds several: fold_0_seed_0, …")
+    push.add_argument(
+        "--space",
+        nargs="?",
+        const="",
+        metavar="OWNER/NAME",
+        help="also push the demo that answers with it, to this Space; to OWNER/NAME-demo if not given",
+    )
     push.add_argument("--revision", help="branch to push to, made if it is not there; the main one if not given")
     push.add_argument("--public", action="store_true", help="everybody may see the repository")
     push.add_argument("--json", action="store_true", help="print JSON and nothing else")

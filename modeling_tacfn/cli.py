@@ -365,16 +365,32 @@ def _parts(model) -> dict[str, int]:
 
 
 def push(arguments: argparse.Namespace) -> int:
-    """Make a repository of the Hub of a trained network or of an app, or bring it up to date."""
+    """Make a repository of the Hub of a trained network and a Space of its demo, or bring them up to date."""
     from .hub import push_model
-    from .hub_space import push_space
+    from .hub_space import push_space, space_files
 
-    shared = {"private": not arguments.public, "revision": arguments.revision}
-    if arguments.space:
-        pushed = push_space(arguments.folder, arguments.repo_id, **shared)
-    else:
-        pushed = push_model(arguments.folder, arguments.repo_id, run=arguments.run, **shared)
-    print(json.dumps(dataclasses.asdict(pushed), indent=2) if arguments.json else pushed)
+    private, revision = not arguments.public, arguments.revision
+    if arguments.space is not None:
+        if revision:
+            raise ValueError(
+                "a Space answers with the main branch of a network: leave out --revision, or push the Space later."
+            )
+        space_files([])  # what is missing is said before anything is pushed
+    pushed = push_model(arguments.folder, arguments.repo_id, private=private, revision=revision, run=arguments.run)
+    record = dataclasses.asdict(pushed)
+    if not arguments.json:
+        print(pushed)
+    if arguments.space is not None:
+        space = push_space(arguments.space or f"{pushed.repo_id}-demo", [pushed.repo_id], private=private)
+        record["space"] = dataclasses.asdict(space)
+        if not arguments.json:
+            print(space)
+        if pushed.is_private:
+            _say(
+                f"{pushed.repo_id} is private: its Space needs a token that may read it, as the secret HF_TOKEN of its settings."
+            )
+    if arguments.json:
+        print(json.dumps(record, indent=2))
     return 0
 
 

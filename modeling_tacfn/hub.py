@@ -115,8 +115,8 @@ def files_to_push(folder: Path) -> dict[str, Path]:
         shown = SHOWN.findall((folder / CARD).read_text(encoding="utf-8"))
         pictures += [name for name in names if name in shown]
     records = [name for name in (CARD, *RECORDS) if name in names]
-    chosen = [CONFIG, PROCESSOR, *weights, *records, *pictures, *shipped_code(folder)]
-    return {name: folder / name for name in chosen}
+    chosen = [CONFIG, PROCESSOR, *weights, *records, *pictures]
+    return {name: folder / name for name in chosen} | shipped_code(folder)
 
 
 def check_weights(path: Path) -> None:
@@ -132,26 +132,31 @@ def check_weights(path: Path) -> None:
         ) from error
 
 
-def shipped_code(folder: Path) -> list[str]:
-    """Files that the classes named in the configurations are in, and what these import of each other."""
-    found, waiting = [], set()
+def shipped_code(folder: Path) -> dict[str, Path]:
+    """
+    Files that the classes named in the configurations are in, and what these import of each other.
+
+    A folder may leave all of it out, as one that is kept under version control does: then it is that of this package.
+    """
+    found, waiting = {}, set()
     for name in (CONFIG, PROCESSOR):
         # With two dashes it names a repository, which the code stays in.
         places = [place for place in _auto_map(_read_json(folder / name)) if "--" not in place]
         waiting |= {f"{place.partition('.')[0]}.py" for place in places}
+    home = folder if any((folder / name).is_file() for name in waiting) else PACKAGE
     while waiting:
         name = waiting.pop()
         if name in found:
             continue
-        if not (folder / name).is_file():
+        if not (home / name).is_file():
             raise ValueError(
                 f"{folder}: expected the code of the network beside it, but {name} is missing. Save it again."
             )
-        found.append(name)
-        tree = ast.parse((folder / name).read_text(encoding="utf-8"))
+        found[name] = home / name
+        tree = ast.parse((home / name).read_text(encoding="utf-8"))
         imported = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 1]
         waiting |= {f"{module}.py" for module in imported if module}
-    return sorted(found)
+    return found
 
 
 def _auto_map(settings) -> list[str]:

@@ -2,17 +2,19 @@
 """Pushing a trained network: what goes to the Hub and what must not, again without a change, and every way it can fail."""
 
 import json
+import runpy
 import shlex
 import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from hub_server import NO_SPACE, OTHER_TOKEN, READ_TOKEN, WRITE_TOKEN, use_hub
 from huggingface_hub import HfApi, snapshot_download
 from tiny_models import build
 
 import modeling_tacfn
-from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor
+from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor, hub_space
 from modeling_tacfn.hub import push_after_training, push_model, without_paths
 from modeling_tacfn.hub_upload import HubError
 from modeling_tacfn.results import make_results
@@ -20,6 +22,7 @@ from tacfn import PUSH_EXAMPLE, build_parser, main
 
 
 NAME = "someone/tacfn-test"
+ROOT = Path(__file__).resolve().parents[1]
 ANSWERS = [
     {"clip_id": str(index), "speaker": "03", "label": index % 2, "probabilities": [0.7, 0.3]} for index in range(4)
 ]
@@ -241,6 +244,15 @@ def test_what_nobody_could_use_is_not_pushed(hub, copied, change, message):
     assert not hub.requests
 
 
+def test_code_that_was_left_out_is_that_of_the_package(hub, copied):
+    with_code = push_model(copied, NAME)
+    for path in copied.glob("*.py"):
+        path.unlink()
+    again = push_model(copied, NAME)
+    assert again.files == with_code.files
+    assert not again.is_new
+
+
 def test_a_network_without_code_says_so(hub, copied):
     for path in copied.glob("*.py"):
         path.unlink()
@@ -254,57 +266,51 @@ def test_a_network_without_code_says_so(hub, copied):
     assert "where modeling_tacfn is installed" in push_model(copied, NAME).notes[-1]
 
 
-# An app.
-
-APP = {
-    "app.py": "import gradio\nfrom drawing import draw\n",
-    "drawing.py": "import colours\n",
-    "colours.py": "",
-    "unused.py": "",
-    "README.md": "---\nsdk: gradio\ntitle: Emotions\n---\n",
-    "requirements.txt": "gradio\n",
-    "examples/clip.mp4": "film",
-    "examples/.hidden.mp4": "no",
-    "examples/notes.txt": "no",
-    ".env": "no",
-    "flagged/upload.mp4": "no",
-}
+# The demo.
 
 
-@pytest.fixture
-def app(tmp_path) -> Path:
-    for name, content in APP.items():
-        (tmp_path / "app" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "app" / name).write_text(content)
-    return tmp_path / "app"
-
-
-def test_an_app_becomes_a_space(hub, app):
-    assert main(["push", str(app), "someone/demo", "--space"]) == 0
-    space = hub.repositories["space", "someone/demo"]
+def test_a_network_and_its_demo_in_one_go(hub, trained, tmp_path, capsys, monkeypatch):
+    assert main(["push", str(trained), NAME, "--space"]) == 0
+    assert f"{NAME} is private: its Space needs a token" in capsys.readouterr().err
+    space = hub.repositories["space", f"{NAME}-demo"]
     assert (space.sdk, space.is_private) == ("gradio", True)
-    code = {"app.py", "drawing.py", "colours.py"}
-    assert set(space.files()) == code | {"README.md", "requirements.txt", "examples/clip.mp4"}
-    (app / "examples" / "clip.mp4").unlink()
-    assert main(["push", str(app), "someone/demo", "--space"]) == 0
-    assert "examples/clip.mp4" not in space.files()
+    files = space.files()
+    assert {"app.py", "README.md", "requirements.txt"} <= set(files)
+    package = [name.removeprefix("modeling_tacfn/") for name in files if name.startswith("modeling_tacfn/")]
+    assert {"__init__.py", "demo.py", "modeling_tacfn.py", "model_card_template.md"} <= set(package)
+    assert any(name.startswith("demo_examples/") for name in package)
+    assert not [name for name in files if "__pycache__" in name or "test" in name]
+    header, page = files["README.md"].decode().split("---\n", 2)[1:]
+    assert yaml.safe_load(header)["models"] == [NAME]
+    assert yaml.safe_load(header)["sdk"] == "gradio"
+    assert page.strip() == (ROOT / "space/README.md").read_text(encoding="utf-8").split("---\n", 2)[2].strip()
+    for name in ("app.py", "README.md"):
+        (tmp_path / name).write_bytes(files[name])
+    app = runpy.run_path(str(tmp_path / "app.py"))
+    assert app["chosen_models"]() == [NAME]
+    monkeypatch.setenv("MODEL_ID", "someone/one, someone/two")
+    assert app["chosen_models"]() == ["someone/one", "someone/two"]
+    commits = [len(repository.commits) for repository in hub.repositories.values()]
+    assert main(["push", str(trained), NAME, "--space", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert not record["is_new"]
+    assert not record["space"]["is_new"]
+    assert [len(repository.commits) for repository in hub.repositories.values()] == commits
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("app.py", None, "missing: app.py"),
-        ("README.md", "# no header", "sdk: gradio"),
-        ("README.md", "---\nsdk: [\n---\n", "sdk: gradio"),
-    ],
-)
-def test_what_is_no_app_is_refused(hub, app, capsys, name, content, message):
-    (app / name).unlink()
-    if content is not None:
-        (app / name).write_text(content)
-    assert main(["push", str(app), "someone/demo", "--space"]) == 1
-    assert message in capsys.readouterr().err
-    assert not hub.requests
+def test_the_space_can_be_named(hub, trained, capsys):
+    assert main(["push", str(trained), NAME, "--public", "--space", "someone/emotions"]) == 0
+    assert not hub.repositories["space", "someone/emotions"].is_private
+    assert "is private" not in capsys.readouterr().err
+
+
+def test_a_space_that_cannot_be_made_is_said_before_anything_is_pushed(hub, trained, capsys, monkeypatch, tmp_path):
+    assert main(["push", str(trained), NAME, "--space", "--revision", "v2"]) == 1
+    assert "leave out --revision" in capsys.readouterr().err
+    monkeypatch.setattr(hub_space, "APP", tmp_path)
+    assert main(["push", str(trained), NAME, "--space"]) == 1
+    assert "missing: app.py, README.md, requirements.txt" in capsys.readouterr().err
+    assert not hub.repositories
 
 
 # What can go wrong on the way.
