@@ -14,6 +14,7 @@
 """Second pass over a media file: decode what the scan planned and keep the chosen frames and the sound."""
 
 import math
+from functools import partial
 
 import numpy as np
 from scipy.signal import resample_poly
@@ -24,6 +25,8 @@ from .media_scan import MediaError, Packet, Span, check_bytes, open_container, s
 MAX_PIXELS_PER_FRAME = 8192 * 8192
 # Time stamps of live recordings jitter; only a larger jump is a real hole in the sound.
 SOUND_GAP_SECONDS = 0.04
+# Of FFmpeg for one video, 0 is as many as it likes; processes that decode side by side are faster with one each.
+DECODER_THREADS = 0
 
 
 def decode(av, path: str, span: Span, num_frames: int | None, with_audio: bool):
@@ -84,6 +87,7 @@ def prepare_pictures(path: str, stream) -> tuple[int, int]:
         )
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS_PER_FRAME)}
     stream.thread_type = "AUTO"
+    stream.codec_context.thread_count = DECODER_THREADS
     return width, height
 
 
@@ -93,9 +97,11 @@ def upright(frame, stream, size: tuple[int, int] | None = None) -> np.ndarray:
     width, height = frame.width, frame.height
     if aspect != 1 and 0.5 <= aspect <= 2:  # pixels that are not square would distort faces
         width = max(1, round(width * aspect))
-    image = np.rot90(frame.to_ndarray(format="rgb24", width=width, height=height), round(frame.rotation / 90))
+    # Starting threads takes longer than converting a frame.
+    to_rgb = partial(frame.to_ndarray, format="rgb24", threads=1)
+    image = np.rot90(to_rgb(width=width, height=height), round(frame.rotation / 90))
     if size is not None and image.shape[:2] != tuple(size):  # webcams may change their size while recording
-        image = frame.to_ndarray(format="rgb24", width=size[1], height=size[0])
+        image = to_rgb(width=size[1], height=size[0])
     return image
 
 
@@ -207,14 +213,14 @@ class _SoundCollector:
 
     def _take(self, frames):
         for frame in frames:
-            samples = clean(mono(self.av, frame))
+            samples = mono(self.av, frame)
             if self.waveform is None:
                 self.rate = frame.sample_rate
                 length = max(1, round((self.end - self.start) * self.rate))
                 check_bytes(self.path, length * 4.0, "the sound")
                 self.waveform = np.zeros(length, np.float32)
             elif frame.sample_rate != self.rate:
-                samples = resample(samples, frame.sample_rate, self.rate)
+                samples = resample(clean(samples), frame.sample_rate, self.rate)
             position = self.cursor or 0
             if frame.pts is not None:
                 stamped = round((frame.pts * float(frame.time_base or self.stream.time_base) - self.start) * self.rate)
@@ -229,7 +235,7 @@ class _SoundCollector:
     def result(self, is_padded: bool):
         if self.waveform is None or (self.filled == 0 and not is_padded):
             return None
-        return self.waveform if is_padded else self.waveform[: self.filled], self.rate
+        return clean(self.waveform if is_padded else self.waveform[: self.filled]), self.rate
 
 
 def mono(av, frame) -> np.ndarray:
