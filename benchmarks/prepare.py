@@ -5,8 +5,9 @@ Clips per second of the preparation (decoding, finding faces, cropping, MFCC, wr
 
 Without `--clips` a drawn face of 3.3 s in 720p is written first. The clips are copied until there are `--count` files, which are
 prepared from nothing with each number of processes; half of them first, so that it can be seen whether memory grows with
-the corpus. The start of the processes (some seconds for importing torch) is part of the time. Times on shared machines drift:
-rates are also given per 2048 x 2048 matrix product measured in the same run. Writes `benchmarks/results/prepare.json`.
+the corpus, and what of the time is the start of the processes (some seconds for importing torch, however large the corpus). Times on
+shared machines drift: rates are also given per 2048 x 2048 matrix product measured in the same run. Writes
+`benchmarks/results/prepare.json`.
 """
 
 import argparse
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--num_proc", type=int, nargs="+", default=[1, 2])
     options = parser.parse_args()
     torch.set_num_threads(1)
+    os.environ["TQDM_DISABLE"] = "1"
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -58,20 +60,20 @@ def main() -> None:
     }
     save_json_atomic(RESULTS, record)
     print(
-        "| processes | clips | clips per second | clips per reference product | peak memory of the main process, MiB |"
+        "| processes | clips per second | clips per reference product | start, s | peak memory of the main process, MiB |"
     )
-    print("|---:|---:|---:|---:|---:|")
-    for row in rows:
-        per_product = row["clips_per_second"] * row["reference_matmul_seconds"]
-        print(
-            f"| {row['num_proc']} | {row['clips']} | {row['clips_per_second']:.1f} | {per_product:.2f} | {row['peak_memory_mib']:.0f} |"
-        )
+    print("|---:|---:|---:|---:|---|")
+    for half, whole in zip(rows[::2], rows[1::2], strict=True):
+        rate = (whole["clips"] - half["clips"]) / (whole["seconds"] - half["seconds"])
+        per_product = rate * whole["reference_matmul_seconds"]
+        start = max(whole["seconds"] - whole["clips"] / rate, 0)
+        memory = " and ".join(f"{row['peak_memory_mib']:.0f} ({row['clips']} clips)" for row in (half, whole))
+        print(f"| {whole['num_proc']} | {rate:.1f} | {per_product:.2f} | {start:.0f} | {memory} |")
     print(f"\n{RESULTS}")
 
 
 def measure(paths: list[Path], cache: Path, num_proc: int) -> dict[str, float]:
     """Prepare these files from nothing."""
-    os.environ["TQDM_DISABLE"] = "1"
     corpus = datasets.Dataset.from_list([{"clip_id": path.stem, "video": str(path)} for path in paths])
     started = time.perf_counter()
     prepare_clips(corpus, TacfnProcessor(), cache, num_proc)
