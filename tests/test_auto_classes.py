@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,7 +54,7 @@ import importlib.abc, importlib.util, sys
 import numpy as np
 import torch
 
-folder, has_package = sys.argv[1], sys.argv[2] == "with package"
+has_package, folders = sys.argv[1] == "with package", sys.argv[2:]
 if not has_package:
     class Absent(importlib.abc.MetaPathFinder):
         def find_spec(self, fullname, path=None, target=None):
@@ -61,7 +62,7 @@ if not has_package:
                 raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
     sys.meta_path.insert(0, Absent())
     # As documented: beside a CPU build of torch, the shipped file makes torchaudio importable.
-    spec = importlib.util.spec_from_file_location("torchaudio_cpu", f"{folder}/torchaudio_cpu.py")
+    spec = importlib.util.spec_from_file_location("torchaudio_cpu", f"{folders[0]}/torchaudio_cpu.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.make_importable()
@@ -71,22 +72,23 @@ import transformers
 
 trust = {"trust_remote_code": True} if not has_package else {}
 home = "transformers_modules." if not has_package else "modeling_tacfn."
-saved = torch.load(f"{folder}/../inputs.pt")
-for name in ("AutoModel", "AutoModelForAudioClassification", "AutoModelForVideoClassification"):
-    model = getattr(transformers, name).from_pretrained(folder, **trust).eval()
-    with torch.no_grad():
-        assert torch.equal(model(**saved["inputs"]).logits, saved["logits"]), name
-    assert type(model).__module__.startswith(home), type(model)
-for name in ("AutoConfig", "AutoFeatureExtractor", "AutoImageProcessor", "AutoProcessor"):
-    part = getattr(transformers, name).from_pretrained(folder, **trust)
-    assert type(part).__module__.startswith(home), type(part)
-read = part(videos=f"{folder}/../clip.mp4") if part.do_video else part(audio=f"{folder}/../clip.mp4")
-for key, value in saved["read"].items():
-    assert torch.equal(read[key], value), key
+for folder in folders:
+    saved = torch.load(f"{folder}.inputs.pt")
+    for name in ("AutoModel", "AutoModelForAudioClassification", "AutoModelForVideoClassification"):
+        model = getattr(transformers, name).from_pretrained(folder, **trust).eval()
+        with torch.no_grad():
+            assert torch.equal(model(**saved["inputs"]).logits, saved["logits"]), (folder, name)
+        assert type(model).__module__.startswith(home), type(model)
+    for name in ("AutoConfig", "AutoFeatureExtractor", "AutoImageProcessor", "AutoProcessor"):
+        part = getattr(transformers, name).from_pretrained(folder, **trust)
+        assert type(part).__module__.startswith(home), type(part)
+    read = part(videos=f"{folder}.mp4") if part.do_video else part(audio=f"{folder}.mp4")
+    for key, value in saved["read"].items():
+        assert torch.equal(read[key], value), (folder, key)
+    model.save_pretrained(f"{folder}_again")
+    part.save_pretrained(f"{folder}_again")
 if not has_package:
     assert "modeling_tacfn" not in sys.modules
-model.save_pretrained(f"{folder}/../again")
-part.save_pretrained(f"{folder}/../again")
 print("loaded")
 """
 
@@ -97,16 +99,12 @@ def contents(folder: Path) -> set[str]:
     return WEIGHTS_AND_SETTINGS | SHARED | OWN[network]
 
 
-@pytest.fixture(
-    params=[
-        "audio_video",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("features", "cfn_sr_released", "avt_ca")),
-    ]
-)
-def saved(request, tmp_path):
+EXAMPLES = ("audio_video", "features", "cfn_sr_released", "avt_ca")
+
+
+def save(name: str, root: Path) -> Path:
     """A folder with a model and its processor, and beside it a clip, inputs and what the network says of them."""
-    folder, name = tmp_path / "model", request.param
-    model = build(name)
+    folder, model = root / name, build(name)
     image_processor = TacfnImageProcessor(num_frames=4, size={"height": 32, "width": 32}, do_face_crop=False)
     processor = TacfnProcessor(
         TacfnFeatureExtractor(sampling_rate=16000, feature_size=getattr(model.config, "audio_coefficients", 13)),
@@ -115,47 +113,59 @@ def saved(request, tmp_path):
     )
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    path = write_mp4(tmp_path / "clip.mp4", numbered_frames(10), tone(0.4))
+    path = write_mp4(root / f"{name}.mp4", numbered_frames(10), tone(0.4))
     read = processor(videos=path) if processor.do_video else processor(audio=path)
     inputs = collate(name, [clip(name, 30, 4), clip(name, 11, 2, seed=1)])
     with torch.no_grad():
         logits = model(**inputs).logits
-    torch.save({"inputs": inputs, "logits": logits, "read": dict(read)}, tmp_path / "inputs.pt")
+    torch.save({"inputs": inputs, "logits": logits, "read": dict(read)}, root / f"{name}.inputs.pt")
     return folder
 
 
-def load(folder: Path, how: str) -> None:
+def load(folders: list[Path], how: str) -> None:
     """Load in a process of its own, in a folder from which the package cannot be seen unless it is asked for."""
+    root = folders[0].parent
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    environment |= {"HF_MODULES_CACHE": str(folder.parent / "modules"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    environment |= {"HF_MODULES_CACHE": str(root / "modules"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     if how == "with package":
         environment["PYTHONPATH"] = str(PACKAGE.parent)
     # Bit for bit needs the same number of threads.
     script = f"import torch; torch.set_num_threads({torch.get_num_threads()})\n" + LOAD
-    command = [sys.executable, "-c", script, str(folder), how]
-    done = subprocess.run(command, cwd=folder.parent, env=environment, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-c", script, how, *map(str, folders)]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip().endswith("loaded")
 
 
-@pytest.mark.parametrize("how", [pytest.param("with package", marks=pytest.mark.slow), "without package"])
-def test_every_auto_class_loads_it_bit_for_bit(saved, how):
-    load(saved, how)
-    again = saved.parent / "again"
-    assert {path.name for path in again.iterdir()} == contents(saved)
-    configs = [json.loads((folder / "config.json").read_text()) for folder in (saved, again)]
-    assert configs[1] == configs[0]
+def check_loads(folders: list[Path], how: str) -> list[Path]:
+    """They load, and what is saved of them then is the same again; gives the copies."""
+    load(folders, how)
+    copies = [folder.with_name(f"{folder.name}_again") for folder in folders]
+    for folder, copy in zip(folders, copies, strict=True):
+        assert {path.name for path in copy.iterdir()} == contents(folder)
+        configs = [json.loads((path / "config.json").read_text()) for path in (folder, copy)]
+        assert configs[1] == configs[0]
+        for ending in (".inputs.pt", ".mp4"):
+            shutil.copy(f"{folder}{ending}", f"{copy}{ending}")
+    return copies
 
 
+def test_every_auto_class_loads_it_bit_for_bit(tmp_path):
+    check_loads([save("audio_video", tmp_path)], "without package")
+
+
+# To import torch and transformers takes longer than to load a network: one process loads them all.
 @pytest.mark.slow
-def test_a_copy_saved_by_a_shipped_model_ships_too(saved):
-    load(saved, "without package")
-    again = saved.parent / "again"
-    again.rename(saved.parent / "second")
-    load(saved.parent / "second", "without package")
+@pytest.mark.parametrize("how", ["with package", "without package"])
+def test_every_auto_class_loads_every_network_and_its_copy(how, tmp_path):
+    copies = check_loads([save(name, tmp_path) for name in EXAMPLES], how)
+    if how == "without package":
+        load(copies, how)
 
 
-def test_what_is_shipped(saved):
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_what_is_shipped(name, tmp_path):
+    saved = save(name, tmp_path)
     assert {path.name for path in saved.iterdir()} == contents(saved)
     config = json.loads((saved / "config.json").read_text())
     prefix, _ = NETWORKS[config["model_type"]]

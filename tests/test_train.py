@@ -454,7 +454,7 @@ def program(tmp_path: Path, arguments: list[str], *start: str, **environment):
 
 @pytest.mark.slow
 def test_killed_and_resumed(command, tmp_path):
-    long = {"epochs": 40, "patience": 40}
+    long = {"epochs": 12, "patience": 12}
     process = program(tmp_path, command(run="killed", **long))
     checkpoint = tmp_path / "killed" / "checkpoint"
     while process.poll() is None and not checkpoint.exists():
