@@ -391,25 +391,3 @@ def test_papers_form_at_its_published_sizes():
     assert output.logits.shape == (2, 8)
     assert output.pooler_output.shape == (2, 128)
     assert output.weight_vectors == {}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["avt_ca", "avt_ca_released"])
-def test_exports_for_any_number_of_clips_steps_and_frames(name):
-    class Logits(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.model = build(name)
-
-        def forward(self, input_features, pixel_values_videos, audio_mask, video_mask):
-            return self.model(input_features, pixel_values_videos, audio_mask, video_mask).logits
-
-    clips, frames = (torch.export.Dim(dim, min=2, max=4000) for dim in ("clips", "frames"))
-    steps = torch.export.Dim("steps", min=16, max=4000)
-    shapes = ({0: clips, 1: steps}, {0: clips, 1: frames}) * 2
-    two = collate(name, [clip(name, 40, 6), clip(name, 70, 9, seed=1)])
-    three = collate(name, [clip(name, 99, 4), clip(name, 5, 2, seed=2), clip(name, 33, 3, seed=3)])
-    network = Logits().eval()
-    with torch.no_grad():
-        exported = torch.export.export(network, tuple(two.values()), dynamic_shapes=shapes, strict=False).module()
-        torch.testing.assert_close(exported(*three.values()), network(*three.values()), atol=1e-5, rtol=0)
