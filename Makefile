@@ -7,7 +7,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check style lint ravdess_au benchmark clean
+.PHONY: help install demo test test-all test-browser check style lint ravdess_au benchmark clean
 
 help: ## list the commands
 	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ test: $(BIN)/tacfn ## the fast tests
 
 test-all: $(BIN)/tacfn ## all tests but those that need a GPU or a browser
 	$(PYTEST) -m "not gpu and not browser"
+
+test-browser: $(BIN)/tacfn ## the page of the demo in a headless Chromium; skipped where there is none
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser --durations=3 tests/*_browser.py
 
 check: $(BIN)/tacfn lint test ## what must pass before a commit
 

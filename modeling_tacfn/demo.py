@@ -83,7 +83,7 @@ def launch_demo(
     except BaseException:
         workers.close()
         raise
-    # Fonts of the system: the page asks nobody else for anything. White is readable on the darker blue.
+    # Fonts of the system: the page asks nobody else for anything. Every text has a contrast of at least 4.5.
     theme = gr.themes.Soft(
         font=("ui-sans-serif", "system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace"), primary_hue="blue"
     ).set(
@@ -91,6 +91,12 @@ def launch_demo(
         button_primary_background_fill_dark="#1d4ed8",
         button_primary_background_fill_hover="#1e40af",
         button_primary_background_fill_hover_dark="#1e40af",
+        block_label_text_color="*primary_700",
+        block_title_text_color="*primary_700",
+        link_text_color="*primary_700",
+        link_text_color_dark="*primary_400",
+        body_text_color_subdued="*neutral_600",
+        block_border_width="1px",
     )
     app.queue(max_size=limits.queue_size).launch(
         share=share,
@@ -160,7 +166,7 @@ def build_demo(workers: Workers, models: list[str], limits: DemoLimits):
             with gr.Column(scale=6, min_width=320):
                 answer = gr.HTML(EMPTY_ANSWER, elem_id="tacfn-answer")
                 timeline = gr.HTML("", elem_id="tacfn-timeline")
-                look = gr.Button("Look into where the video stands", visible=False, size="sm")
+                look = gr.Button("Look into where the recording stands", visible=False, size="sm")
                 seen = gr.HTML("", elem_id="tacfn-seen")
                 downloads = gr.HTML("", elem_id="tacfn-downloads")
                 make_video = gr.Button("Make the annotated video", visible=False, size="sm")
@@ -205,7 +211,13 @@ def _input_side(gr, models: list[str], limits: DemoLimits) -> dict:
             )
         with gr.Tab("Sound alone") as sound_tab:
             inputs["sound"] = _uploads_only(
-                gr.Audio(label="A voice", sources=["upload", "microphone"], type="filepath", elem_id="tacfn-sound")
+                gr.Audio(
+                    label="A voice",
+                    sources=["upload", "microphone"],
+                    type="filepath",
+                    buttons=[],
+                    elem_id="tacfn-sound",
+                )
             )
             gr.Examples(
                 [str(EXAMPLES / "angry_voice.flac")],
@@ -264,7 +276,7 @@ class Page:
 
     def show(self, *asked) -> Iterator[tuple]:
         """Answer, timeline, pictures, downloads, and which buttons make sense; more of it as it becomes known."""
-        job = job_of("answer", *asked)
+        job, tab = job_of("answer", *asked), asked[0]
         hide = self.gr.update(visible=False)
         yield (
             waiting_html("Listening and looking …"),
@@ -285,7 +297,7 @@ class Page:
                     yield answer_html(answer, job.threshold), waits, seen_html(answer), "", *[skip] * 3
                 elif kind == "timeline":
                     timeline = value
-                    yield skip, timeline_html(timeline), *[skip] * 5
+                    yield skip, timeline_html(timeline, player=tab), *[skip] * 5
                 elif kind == "tables":
                     tables = value
                 elif kind == "notes":
@@ -295,19 +307,18 @@ class Page:
                 yield error_html(str(error)), "", "", "", hide, hide, skip
                 return
             stopped = str(error)
-        has_pictures = bool(answer["frames"])
         yield (
             answer_html(answer, job.threshold, notes),
-            timeline_html(timeline, stopped) if timeline else error_html(stopped) if stopped else "",
+            timeline_html(timeline, stopped, tab) if timeline else error_html(stopped) if stopped else "",
             skip,
             downloads_html(answer, timeline, tables),
-            self.gr.update(visible=has_pictures and answer["is_part"]),
-            self.gr.update(visible=has_pictures and not stopped),
+            self.gr.update(visible=answer["is_part"]),
+            self.gr.update(visible=bool(answer["frames"]) and not stopped),
             skip,
         )
 
     def look(self, *asked) -> tuple[str, str]:
-        """Answer and pictures of the stretch around where the video stands."""
+        """Answer and pictures of the stretch around where the recording stands."""
         job = job_of("moment", *asked)
         try:
             events = dict(self.workers.run(job))

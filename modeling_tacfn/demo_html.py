@@ -160,13 +160,14 @@ def _picture(jpeg: bytes, text: str) -> str:
     return f'<img alt="{escape(text)}" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
 
 
-def timeline_html(timeline: Mapping, stopped: str | None = None) -> str:
+def timeline_html(timeline: Mapping, stopped: str | None = None, player: str = "video") -> str:
     """
     A ribbon of what is said when, a row of scores for each emotion, and a playhead that the page's script moves.
 
     Args:
         timeline (`Mapping`): as [`~demo_jobs.plain`] gives it, whole or still growing.
         stopped (`str`, *optional*): why it will not grow any more, though it is not whole.
+        player (`str`, *optional*, defaults to `"video"`): which player of the page it is in step with, `"video"` or `"sound"`.
     """
     seconds = max(timeline["seconds"], 1e-6)
     expected = seconds if timeline["is_complete"] or stopped else seconds / max(timeline["progress"], 1e-3)
@@ -192,7 +193,7 @@ def timeline_html(timeline: Mapping, stopped: str | None = None) -> str:
     notes = "".join(f'<p class="tacfn-note">{escape(note)}</p>' for note in timeline["notes"])
     return f"""<section class="tacfn" aria-label="Timeline">
 <p class="tacfn-summary">{_summary(timeline)}</p>{state}
-<div class="tacfn-timeline" data-seconds="{expected:.3f}" role="img" aria-label="{escape(f"Emotions over time: {spoken}")}">
+<div class="tacfn-timeline" data-player="{player}" data-seconds="{expected:.3f}" role="img" aria-label="{escape(f"Emotions over time: {spoken}")}">
 <div class="tacfn-label"></div><div class="tacfn-ribbon">{ribbon}</div>{rows}
 <div class="tacfn-label"></div><div class="tacfn-axis" aria-hidden="true">{_axis(expected)}</div>
 <div class="tacfn-playhead" aria-hidden="true"></div></div>{notes}
@@ -235,8 +236,9 @@ def _row(timeline: Mapping, label: str, colour: str, expected: float) -> str:
 
 
 def _axis(expected: float) -> str:
-    step = next((step for step in (1, 2, 5, 10, 15, 30, 60, 120) if expected / step <= 8), 300)
-    ticks = range(0, int(expected) + 1, step)
+    """Times below the ribbon: so few that they stand apart on a telephone, the last one where there is room for it."""
+    step = next((step for step in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800) if expected / step <= 6), 3600)
+    ticks = [tick for tick in range(0, int(expected) + 1, step) if tick <= 0.85 * expected]
     return "".join(f'<span style="left:{100 * tick / expected:.2f}%">{clock(tick)}</span>' for tick in ticks)
 
 

@@ -1,11 +1,15 @@
 # Copyright 2026 The modeling_tacfn authors. Licensed under the Apache License, Version 2.0.
-"""Style and script of the demo's page: plain CSS on Gradio's own colours, and a playhead that follows the video."""
+"""Style and script of the demo's page: plain CSS on Gradio's own colours, a playhead in step with the player, whole recordings."""
 
 CSS = """
 .gradio-container { max-width: 1180px !important; margin: 0 auto !important; }
 .tacfn-title h1 { margin: 0 0 .2rem; font-size: 1.6rem; }
 .tacfn-title p { margin: 0; }
-.gradio-container { --tacfn-quiet: color-mix(in srgb, var(--body-text-color) 78%, var(--background-fill-primary)); }
+.gradio-container { --tacfn-quiet: color-mix(in srgb, var(--body-text-color) 78%, var(--background-fill-primary)); --color-accent: var(--link-text-color); }
+/* Gradio draws its players and its footer in a grey that is too pale on white. */
+#tacfn-video, #tacfn-sound, footer { --neutral-400: var(--body-text-color-subdued); }
+footer > .divider:last-of-type { display: none; }
+.gradio-container .html-container { padding: 0 !important; }
 .tacfn { color: var(--body-text-color); }
 /* What has nothing to show takes no room between what has. */
 #tacfn-timeline:not(:has(.tacfn)), #tacfn-seen:not(:has(.tacfn)), #tacfn-downloads:not(:has(.tacfn)) { display: none; }
@@ -57,15 +61,23 @@ CSS = """
 """
 
 # Runs once when the page is open. The timeline is replaced while it grows, so it is looked up anew each time.
+# Gradio packs a webcam recording the moment Stop is clicked, when its last piece, on a slow machine all of it, has yet to come:
+# the click is held back until the recorder has handed over everything.
 SCRIPT = """
 () => {
   const timeline = () => document.querySelector('#tacfn-timeline .tacfn-timeline');
-  const video = () => document.querySelector('#tacfn-video video');
+  const player = (shown) => {
+    const block = shown && document.getElementById('tacfn-' + shown.dataset.player);
+    if (!block) return null;
+    const inside = [...block.querySelectorAll('div')].map((part) => part.shadowRoot && part.shadowRoot.querySelector('audio'));
+    return block.querySelector('video') || inside.find(Boolean) || null;
+  };
   const place = () => {
-    const shown = timeline(), playing = video();
+    const shown = timeline(), playing = player(shown);
     if (shown) {
       const head = shown.querySelector('.tacfn-playhead'), ribbon = shown.querySelector('.tacfn-ribbon');
       head.hidden = !playing;
+      delete head.dataset.seconds;
       if (playing) {
         const share = Math.min(playing.currentTime / parseFloat(shown.dataset.seconds), 1);
         head.style.left = (ribbon.offsetLeft + share * ribbon.offsetWidth) + 'px';
@@ -76,20 +88,38 @@ SCRIPT = """
   };
   requestAnimationFrame(place);
   document.addEventListener('click', (event) => {
-    const shown = event.target.closest && event.target.closest('.tacfn-timeline'), playing = video();
-    if (!shown || !playing) return;
+    const shown = event.target.closest && event.target.closest('.tacfn-timeline'), playing = player(shown);
+    if (!playing) return;
     const ribbon = shown.querySelector('.tacfn-ribbon').getBoundingClientRect();
     const share = (event.clientX - ribbon.left) / ribbon.width;
     if (share >= 0 && share <= 1) playing.currentTime = share * parseFloat(shown.dataset.seconds);
   });
+
+  if (!window.MediaRecorder) return;
+  const { start, stop } = MediaRecorder.prototype;
+  let recorder = null;
+  MediaRecorder.prototype.start = function (...slice) {
+    recorder = this;
+    return start.apply(this, slice);
+  };
+  MediaRecorder.prototype.stop = function () {
+    if (this.state !== 'inactive') stop.call(this);
+  };
+  document.addEventListener('click', (event) => {
+    const button = event.target.closest && event.target.closest('#tacfn-video button');
+    if (!button || !recorder || recorder.state === 'inactive') return;
+    event.stopPropagation();
+    recorder.addEventListener('stop', () => button.click(), { once: true });
+    recorder.stop();
+  }, true);
 }
 """
 
-# Puts where the video stands into the last input of the event.
+# Puts where the recording stands into the last input of the event.
 MOMENT = """
 (...inputs) => {
-  const playing = document.querySelector('#tacfn-video video');
-  inputs[inputs.length - 1] = playing ? playing.currentTime : null;
+  const head = document.querySelector('#tacfn-timeline .tacfn-playhead');
+  inputs[inputs.length - 1] = head && head.dataset.seconds ? parseFloat(head.dataset.seconds) : null;
   return inputs;
 }
 """
