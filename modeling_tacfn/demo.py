@@ -238,9 +238,11 @@ def _input_side(gr, models: list[str], limits: DemoLimits) -> dict:
         inputs["window"] = gr.Slider(1, 10, 3, step=0.5, label="Long recordings: seconds of a window")
         inputs["hop"] = gr.Slider(0.5, 10, 1, step=0.5, label="Seconds from window to window")
         inputs["smoothing"] = gr.Slider(0, 20, 0, step=1, label="Average the scores over so many seconds")
+        # As a label, this would run below the buttons of the list of files.
+        gr.Markdown("Features as files: CSV, ARFF or NPY, each named after its feature.")
         inputs["features"] = _uploads_only(
             gr.File(
-                label="Features as files (CSV, ARFF or NPY), each named after its feature",
+                label="Feature files",
                 file_count="multiple",
                 file_types=[".csv", ".arff", ".txt", ".npy"],
             )

@@ -100,6 +100,12 @@ SCRIPT = """
   let recorder = null;
   MediaRecorder.prototype.start = function (...slice) {
     recorder = this;
+    // Gradio writes "Stop" on the button, and goes on telling screen readers that it starts a recording.
+    const button = document.querySelector('#tacfn-video [aria-label="start recording"]');
+    if (button) {
+      button.setAttribute('aria-label', 'stop recording');
+      this.addEventListener('stop', () => button.setAttribute('aria-label', 'start recording'), { once: true });
+    }
     return start.apply(this, slice);
   };
   MediaRecorder.prototype.stop = function () {

@@ -139,7 +139,7 @@ def test_features_are_answered_by_a_network_that_takes_them(page, files):
     page.get_by_role("option", name="features").click()
     page.get_by_text("Options").click()
     page.set_input_files("input[type=file][accept*='.csv']", files["units"])
-    page.wait_for_selector("text=units.csv")
+    page.wait_for_selector("[aria-label='units.csv']")
     run(page)
     assert "units" in page.inner_text(".tacfn-chips")
     assert "u3" in page.inner_text("#tacfn-seen")
@@ -195,10 +195,9 @@ def test_a_webcam_recording_arrives_whole_and_is_answered(page):
     page.wait_for_function("document.querySelector('#tacfn-video video')?.videoWidth > 0")
     # Gradio asks which cameras there are before it can record; this is answered after that.
     page.evaluate("navigator.mediaDevices.enumerateDevices().then(() => null)")
-    record = page.get_by_role("button", name="start recording")
-    record.click()
+    page.get_by_role("button", name="start recording").click()
     page.wait_for_timeout(3000)
-    record.click()
+    page.get_by_role("button", name="stop recording").click()
     page.locator("#tacfn-video").get_by_label("Clear", exact=True).wait_for()
     arrived = page.evaluate("fetch(document.querySelector('#tacfn-video video').src).then((file) => file.blob()).then((blob) => blob.size)")  # fmt: skip
     assert arrived == sum(page.evaluate("window.pieces"))
@@ -214,7 +213,8 @@ def test_the_microphone_is_recorded_and_answered(page):
     sound.get_by_role("button", name="Record", exact=True).click()
     page.wait_for_timeout(2000)
     sound.get_by_role("button", name="Stop", exact=True).click()
-    page.wait_for_selector(PLAYERS["sound"], state="attached")
+    # The recorder has a player of its own until the recording has arrived.
+    sound.get_by_label("Clear", exact=True).wait_for()
     run(page)
     assert "sound heard" in page.inner_text(".tacfn-chips")
 
