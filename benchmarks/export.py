@@ -103,13 +103,15 @@ def measure(name: str, model_class, config, frames: int, steps: int, repeats: in
 def table(record: dict) -> str:
     """The table of docs/export.md."""
     lines = [
-        "| Network | Parameters | Format | File | Time per clip, torch = 1 | Largest difference of logits |",
-        "| --- | ---: | --- | ---: | ---: | ---: |",
+        "| Network | Parameters | Runtime | File | Seconds per clip | torch = 1 | Largest difference of logits |",
+        "| --- | ---: | --- | ---: | ---: | ---: | ---: |",
     ]
     for network in record["networks"]:
+        named = f"| {network['name']} | {network['num_parameters']:,} |"
+        lines.append(f"{named} torch | – | {network['torch_seconds']:.2f} | 1 | – |")
         for file_format, facts in network["formats"].items():
             lines.append(
-                f"| {network['name']} | {network['num_parameters']:,} | {file_format} | {facts['bytes'] / 1e6:.1f} MB | "
+                f"{named} {file_format} | {facts['bytes'] / 1e6:.1f} MB | {facts['seconds']:.2f} | "
                 f"{facts['ratio_to_torch']:.2f} | {facts['largest_difference']:.0e} |"
             )
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import runpy
 import shutil
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ for package in ("onnx", "onnxscript", "onnxruntime", "openvino"):
     pytest.importorskip(package, reason=f"{package} of the extra `export` is not installed")
 
 RATE = 22050
+ROOT = Path(__file__).resolve().parents[1]
 # One small network of each form, in one format each; OpenVINO reads both.
 FORMATS = {"audio_video": "onnx", "features": "openvino"}
 # An export takes seconds, and longer with every layer: as few as keep what is in the graph at all.
@@ -368,6 +370,12 @@ def test_inputs_that_do_not_fit_are_refused(folders):
 def test_the_command_offers_what_there_is():
     assert tuple(FILES) == EXPORT_FORMATS
     assert RUNTIME_CHOICES == RUNTIMES
+
+
+def test_the_table_of_the_page_is_the_committed_measurement():
+    program = runpy.run_path(str(ROOT / "benchmarks" / "export.py"))
+    record = json.loads((ROOT / "benchmarks" / "results" / "export.json").read_text(encoding="utf-8"))
+    assert program["table"](record) in (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
