@@ -59,17 +59,23 @@ def main() -> None:
         "environment": environment_record(),
     }
     save_json_atomic(RESULTS, record)
-    print(
-        "| processes | clips per second | clips per reference product | start, s | peak memory of the main process, MiB |"
-    )
-    print("|---:|---:|---:|---:|---|")
+    print(f"{table(record)}\n\n{RESULTS}")
+
+
+def table(record: dict) -> str:
+    """The table of docs/corpora.md."""
+    lines = [
+        "| processes | clips per second | clips per reference product | start, s | peak memory of the main process, MiB |",
+        "|---:|---:|---:|---:|---|",
+    ]
+    rows = record["runs"]
     for half, whole in zip(rows[::2], rows[1::2], strict=True):
         rate = (whole["clips"] - half["clips"]) / (whole["seconds"] - half["seconds"])
         per_product = rate * whole["reference_matmul_seconds"]
         start = max(whole["seconds"] - whole["clips"] / rate, 0)
         memory = " and ".join(f"{row['peak_memory_mib']:.0f} ({row['clips']} clips)" for row in (half, whole))
-        print(f"| {whole['num_proc']} | {rate:.1f} | {per_product:.2f} | {start:.0f} | {memory} |")
-    print(f"\n{RESULTS}")
+        lines.append(f"| {whole['num_proc']} | {rate:.1f} | {per_product:.2f} | {start:.0f} | {memory} |")
+    return "\n".join(lines)
 
 
 def measure(paths: list[Path], cache: Path, num_proc: int) -> dict[str, float]:

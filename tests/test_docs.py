@@ -4,6 +4,7 @@ import doctest
 import importlib
 import json
 import re
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,13 @@ def test_figures_of_the_learning_check_are_those_of_its_results():
     assert f"the epochs took {seconds:.0f} s" in text
     assert f"in all {results['num_parameters']:,} parameters" in text
     assert f"angry with {100 * rows['01-01-05-01-01-01-05']['probabilities'][angry]:.1f} %" in text
+
+
+def test_the_speed_of_preparation_is_what_was_measured(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    program = runpy.run_path(str(ROOT / "benchmarks" / "prepare.py"))
+    record = json.loads((ROOT / "benchmarks" / "results" / "prepare.json").read_text(encoding="utf-8"))
+    assert program["table"](record) in (ROOT / "docs" / "corpora.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
