@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from .adaptation import save_speaker
 from .convert import convert_checkpoint
 from .exported_model import ExportedModel
+from .memory import keep_freed_memory
 from .notes import told_to
 from .prediction import Prediction, load, predict, speaker_statistics
 from .prediction_plot import plot_prediction
@@ -29,6 +30,7 @@ def predict_clips(arguments: argparse.Namespace) -> int:
     """Print the emotions of every clip that can be read; 1 if there was one that cannot."""
     if arguments.plot:
         _check_writable("--plot", arguments.plot)
+    keep_freed_memory()
     with _notes():
         model, processor = load(
             arguments.model,
@@ -111,6 +113,7 @@ def follow_recording(arguments: argparse.Namespace) -> int:
         for path in paths:
             _check_writable(option, path)
             check_not_the_recording(path, arguments.recording)
+    keep_freed_memory()
     with _notes():
         model, processor = load(arguments.model, arguments.device, arguments.trust_remote_code)
         statistics = speaker_statistics(processor, None, arguments.speaker)

@@ -2,13 +2,11 @@
 """Clips of a corpus decoded once and kept on disk under the address of their content."""
 
 import contextlib
-import ctypes
 import hashlib
 import json
 import logging
 import multiprocessing
 import os
-import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -25,6 +23,7 @@ from . import __version__, media_decode
 from .degradation import add_noise
 from .face_tracks import read_face_track
 from .media import MediaError
+from .memory import keep_freed_memory
 
 
 logger = logging.getLogger(__name__)
@@ -163,16 +162,8 @@ def _start_worker(processor) -> None:
 
         cv2.setNumThreads(1)
     media_decode.DECODER_THREADS = 1
-    _keep_freed_memory()
+    keep_freed_memory()
     _worker_processor = processor
-
-
-def _keep_freed_memory() -> None:
-    """Where glibc is: not to fetch the pages of every frame anew from the system, which takes longer than converting it."""
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        trim_threshold, mmap_threshold = -1, -3
-        libc.mallopt(mmap_threshold, 1 << 29)
-        libc.mallopt(trim_threshold, 1 << 30)
 
 
 def _work(job: tuple[dict, Path]) -> str | None:

@@ -50,11 +50,12 @@ def test_figures_of_the_learning_check_are_those_of_its_results():
     assert f"angry with {100 * rows['01-01-05-01-01-01-05']['probabilities'][angry]:.1f} %" in text
 
 
-def test_the_speed_of_preparation_is_what_was_measured(monkeypatch):
+@pytest.mark.parametrize(("measured", "page"), [("prepare", "corpora"), ("timeline", "timeline")])
+def test_tables_of_speed_are_what_was_measured(measured, page, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    program = runpy.run_path(str(ROOT / "benchmarks" / "prepare.py"))
-    record = json.loads((ROOT / "benchmarks" / "results" / "prepare.json").read_text(encoding="utf-8"))
-    assert program["table"](record) in (ROOT / "docs" / "corpora.md").read_text(encoding="utf-8")
+    program = runpy.run_path(str(ROOT / "benchmarks" / f"{measured}.py"))
+    record = json.loads((ROOT / "benchmarks" / "results" / f"{measured}.json").read_text(encoding="utf-8"))
+    assert program["table"](record) in (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,9 @@ def test_tacfn_commands_of_the_readme_are_understood():
         build_parser().parse_args(line.split())
 
 
-@pytest.mark.parametrize("name", ["configuration_cfn_sr", "configuration_tacfn", "pipeline_tacfn", "processing_tacfn"])
+@pytest.mark.parametrize(
+    "name", ["configuration_cfn_sr", "configuration_tacfn", "memory", "pipeline_tacfn", "processing_tacfn"]
+)
 def test_examples_in_docstrings_run(name):
     result = doctest.testmod(importlib.import_module(f"modeling_tacfn.{name}"))
     assert result.attempted > 0
