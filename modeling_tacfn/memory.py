@@ -16,9 +16,9 @@ def keep_freed_memory() -> bool:
     Do not give freed memory back to the system.
 
     glibc returns every large block when it is freed, and the system hands out each of its pages anew, cleared, when it is asked for
-    again: with large activations that takes a fifth of the time of a clip, and more of that of a batch. A process that was told this keeps up to 2 GiB
-    that it could have returned. `tacfn predict`, `tacfn timeline` and the processes of the preparation tell it
-    themselves; a program of your own may, before it loads a network. Ours, because it is measured (`benchmarks/one_clip.py`).
+    again: with large activations that takes a fifth of the time of a clip, and more of that of a batch (ours, because it is measured:
+    `benchmarks/one_clip.py`). A process that was told this keeps up to 2 GiB that it could have returned. `tacfn predict`,
+    `tacfn timeline` and the processes of the preparation tell it themselves; a program of your own may, before it loads a network.
 
     Returns:
         `bool`: whether it took effect; elsewhere than on Linux with glibc nothing happens.
