@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import resource
 import shutil
+import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -56,7 +57,8 @@ def main() -> None:
     record = {
         "clips": f"{len(clips)} of {clips[0].parent.name}" if options.clips else "drawn 1280x720, 3.3 s",
         "runs": rows,
-        "environment": environment_record(),
+        # Where the clips lie is nobody's business.
+        "environment": environment_record(["prepare.py", *(Path(word).name for word in sys.argv[1:])]),
     }
     save_json_atomic(RESULTS, record)
     print(f"{table(record)}\n\n{RESULTS}")
