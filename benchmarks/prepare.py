@@ -11,19 +11,18 @@ shared machines drift: rates are also given per 2048 x 2048 matrix product measu
 """
 
 import argparse
-import multiprocessing
 import os
 import resource
 import shutil
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import datasets
 import torch
 from one_clip import draw_clip
+from reference import reference_matmul_seconds, run_alone
 
 from modeling_tacfn import TacfnProcessor
 from modeling_tacfn.preparation import prepare_clips
@@ -50,10 +49,7 @@ def main() -> None:
             shutil.copy(clips[index % len(clips)], path)
         for num_proc in options.num_proc:
             for count in (options.count // 2, options.count):
-                # A process of its own, whose peak memory is that of this measurement alone.
-                with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                    cache = folder / f"{num_proc}-{count}"
-                    rows.append(pool.submit(measure, paths[:count], cache, num_proc).result())
+                rows.append(run_alone(measure, paths[:count], folder / f"{num_proc}-{count}", num_proc))
     record = {
         "clips": f"{len(clips)} of {clips[0].parent.name}" if options.clips else "drawn 1280x720, 3.3 s",
         "runs": rows,
@@ -87,18 +83,12 @@ def measure(paths: list[Path], cache: Path, num_proc: int) -> dict[str, float]:
     prepare_clips(corpus, TacfnProcessor(), cache, num_proc)
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    matrix = torch.randn(2048, 2048)
-    products = []
-    for _ in range(5):
-        started = time.perf_counter()
-        matrix @ matrix
-        products.append(time.perf_counter() - started)
     return {
         "num_proc": num_proc,
         "clips": len(paths),
         "seconds": seconds,
         "clips_per_second": len(paths) / seconds,
-        "reference_matmul_seconds": sorted(products)[2],
+        "reference_matmul_seconds": reference_matmul_seconds(),
         "peak_memory_mib": peak,
     }
 

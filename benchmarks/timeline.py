@@ -11,16 +11,15 @@ products measured in the same run. Writes `benchmarks/results/timeline.json`.
 
 import argparse
 import itertools
-import multiprocessing
 import resource
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
+from reference import reference_matmul_seconds, run_alone
 
 from modeling_tacfn import TacfnConfig, TacfnFeatureExtractor, TacfnImageProcessor, TacfnModel, TacfnProcessor
 from modeling_tacfn.memory import keep_freed_memory
@@ -45,9 +44,7 @@ def main() -> None:
             draw_recording(Path(folder) / f"{seconds:g}.mp4", seconds) for seconds in options.seconds
         ]
         for network, recording in itertools.product(NETWORKS, recordings):
-            # A process of its own, whose peak memory is that of this measurement alone.
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                rows.append(pool.submit(measure, network, recording, options.threads).result())
+            rows.append(run_alone(measure, network, recording, options.threads))
     record = {
         "recordings": [path.name for path in options.recording or ()] or "drawn 1280x720, 25 fps",
         "threads": options.threads,
@@ -88,18 +85,13 @@ def measure(network: str, recording: Path, threads: int) -> dict:
     timeline = make_timeline(model, processor, recording)
     work = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    matrix, products = torch.randn(2048, 2048), []
-    for _ in range(5):
-        started = time.perf_counter()
-        matrix @ matrix
-        products.append(time.perf_counter() - started)
     return {
         "network": network,
         "num_parameters": model.num_parameters(),
         "seconds": timeline.seconds,
         "windows": len(timeline.windows),
         "work_seconds": work,
-        "reference_matmul_seconds": sorted(products)[2],
+        "reference_matmul_seconds": reference_matmul_seconds(),
         "peak_memory_mib": peak,
     }
 

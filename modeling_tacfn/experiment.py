@@ -51,7 +51,7 @@ from .results import (
 )
 from .shards import about_shards, load_shards
 from .tasks import make_task, task_labels
-from .train_options import parse_arguments
+from .train_options import changed_options, parse_arguments
 from .training import (
     CHECKPOINT,
     RunState,
@@ -194,11 +194,8 @@ def check_resumable(folder: Path, settings: dict) -> None:
     if not path.exists():
         return
     before, now = json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(settings, default=os.fspath))
-    # What was no option yet when the run was started had the value that it has now if nobody gives another.
-    before = run_settings(parse_arguments([])) | before
-    changed = [key for key in now if before.get(key) != now[key]]
-    if changed:
-        listed = ", ".join(f"{key}: {before.get(key)!r} → {now[key]!r}" for key in changed)
+    if changed := changed_options(before, now):
+        listed = ", ".join(changed)
         raise SystemExit(f"{folder} was started with other options ({listed}). Use those, or another --output_dir.")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .results import load_results
+from .train_options import changed_options
 
 
 def load_expected_scores(
@@ -39,8 +40,8 @@ def load_expected_scores(
         raise ValueError(f"{path}: expected the results of {name} ({protocol}), it holds {listed}.")
     (results,) = chosen
     now, before = json.loads(json.dumps(settings, default=str)), results.get("settings") or {}
-    compared = now.keys() & before.keys() - {"name"}  # by which it was chosen, where nobody gave one too
-    changed = [f"{key}: {before[key]!r} → {now[key]!r}" for key in sorted(compared) if before[key] != now[key]]
+    # By its name it was chosen, where nobody gave one too.
+    changed = changed_options(before, {key: value for key, value in now.items() if key != "name"})
     if changed:
         raise ValueError(
             f"{path}: these scores belong to other options ({', '.join(changed)}). Train on everybody with the options whose "

@@ -177,6 +177,12 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return arguments
 
 
+def changed_options(before: dict, now: dict) -> list[str]:
+    """The options of two runs that differ, as a person reads them; one that was none yet had the value nobody has to give."""
+    before = vars(parse_arguments([])) | before
+    return [f"{key}: {before.get(key)!r} → {now[key]!r}" for key in now if before.get(key) != now[key]]
+
+
 def check_push(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """Refuse before the training what would be known to fail after it."""
     if not arguments.hub_model_id:
