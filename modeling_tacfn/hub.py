@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from .files import save_json_atomic
 from .hub_upload import HubError, Pushed, check_target, holds_secret, push_files
+from .local_paths import without_paths, without_paths_in
 from .model_card import save_model_card
 
 
@@ -23,11 +24,6 @@ RECORDS = ("results.json", "training_arguments.json")
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json")
 PICTURES = re.compile(r"(learning_curve|estimates|confusion_matrix(_[\w-]+)?)\.png")
 SHOWN = re.compile(r"!\[[^\]]*\]\(([\w.-]+\.(?:png|svg|jpg))\)")
-# The end of a path that begins at the root of a disk, on this system or another; not that of a URL or of a closing HTML tag.
-_END = r"[^\s'\"`/\\:,<>(){}\[\]]"
-ABSOLUTE_PATH = re.compile(
-    rf"(?<![\w.:/\\~<-])(?:file://)?(?:~?/|[A-Za-z]:[/\\])(?:(?:{_END}+[/\\])+({_END}+)|({_END}{{2,}}))[/\\]?"
-)
 
 
 def push_model(
@@ -189,7 +185,7 @@ def shareable(name: str, path: Path) -> tuple[Path | bytes, list[str]]:
     if path.suffix == ".md":
         clean, count = without_paths(text)
     else:
-        value, count = _without_paths_in(_read_json(path))
+        value, count = without_paths_in(_read_json(path))
         clean = _as_saved(value)
     if not count:
         return path, []
@@ -200,26 +196,6 @@ def _as_saved(value) -> str:
     with tempfile.TemporaryDirectory(prefix="tacfn-") as folder:
         save_json_atomic(Path(folder, "value.json"), value)
         return Path(folder, "value.json").read_text(encoding="utf-8")
-
-
-def without_paths(text: str) -> tuple[str, int]:
-    """The text with the last name of each absolute path in its place, and how many there were."""
-    return ABSOLUTE_PATH.subn(lambda match: match[1] or match[2], text)
-
-
-def _without_paths_in(value):
-    """The same for all texts in what JSON holds; a text that is a path as a whole may have spaces in it."""
-    if isinstance(value, dict):
-        parts = {key: _without_paths_in(item) for key, item in value.items()}
-        return {key: item for key, (item, _) in parts.items()}, sum(count for _, count in parts.values())
-    if isinstance(value, list):
-        items = [_without_paths_in(item) for item in value]
-        return [item for item, _ in items], sum(count for _, count in items)
-    if not isinstance(value, str):
-        return value, 0
-    if os.path.isabs(value) and "\n" not in value and Path(value).name:
-        return Path(value).name, 1
-    return without_paths(value)
 
 
 def is_ours(name: str) -> bool:

@@ -2,17 +2,16 @@
 """What a model card is written from: a trained folder, a folder of many runs, or a results file alone."""
 
 import json
-import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig
 
 from .feature_extraction_tacfn import TacfnFeatureExtractor
 from .image_processing_tacfn import TacfnImageProcessor
+from .local_paths import without_paths_in
 from .processing_tacfn import TacfnProcessor
 from .results import RANDOM_CLIPS, load_results
 from .tasks import EmotionTask, make_task
@@ -22,8 +21,6 @@ RESULTS, CONFIG, PROCESSOR = "results.json", "config.json", "processor_config.js
 ARGUMENTS, WEIGHTS = "training_arguments.json", "model.safetensors"
 # That of `dataset_scripts.base`, which cannot be asked where `datasets` is not installed: a card needs nothing of training.
 UNKNOWN_SPEAKER = "unknown-"
-# An absolute path inside of a longer text, such as an option's value; what follows a colon may be the rest of an address.
-_PATH = re.compile(r"(?<![\w.:/\\~-])(?:[A-Za-z]:|~)?[/\\](?:[^\s'\"`,;:/\\\]})]+[/\\])*[^\s'\"`,;/\\\]})]*")
 
 
 @dataclass(frozen=True)
@@ -197,7 +194,7 @@ def _rebuilt(settings: Mapping, results: Mapping) -> tuple[Any, TacfnProcessor]:
 
 def _stored_settings(folder: Path) -> dict:
     path = folder / ARGUMENTS
-    return without_folders(_read_json(path)) if path.is_file() else {}
+    return without_paths_in(_read_json(path))[0] if path.is_file() else {}
 
 
 def _read_json(path: Path) -> dict:
@@ -217,33 +214,9 @@ def _presentable(results: dict, path: Path) -> dict:
     missing = sorted({"name", "corpus", "protocol", "labels", "summary", "runs"} - set(results))
     if missing:
         raise ValueError(f"{path}: expected the results of a method, found some without {', '.join(missing)}.")
-    return results | {key: without_folders(results[key]) for key in ("settings", "environment") if results.get(key)}
+    return results | {
+        key: without_paths_in(results[key])[0] for key in ("settings", "environment") if results.get(key)
+    }
 
 
-def without_folders(value: Any, key: str = "") -> Any:
-    """The same texts, with the last part of every absolute path in the place of it: a card is read on other machines."""
-    if isinstance(value, Mapping):
-        return {name: without_folders(item, name) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [without_folders(item) for item in value]
-    if not isinstance(value, str):
-        return value
-    if key == "command":
-        try:
-            return shlex.join(_name_only(word) for word in shlex.split(value))
-        except ValueError:  # quotes that nobody closes
-            pass
-    return _name_only(value)
-
-
-def _name_only(text: str) -> str:
-    if text.startswith("file://"):
-        text = text.removeprefix("file://")
-    if PureWindowsPath(text).drive and PureWindowsPath(text).root:
-        return PureWindowsPath(text).name
-    if text.startswith(("/", "~/")):
-        return PurePosixPath(text).name
-    return _PATH.sub(lambda found: re.split(r"[/\\]", found.group().rstrip("/\\"))[-1], text)
-
-
-__all__ = ["CardSource", "pictures_in", "read_source", "without_folders"]
+__all__ = ["CardSource", "pictures_in", "read_source"]

@@ -15,8 +15,9 @@ from tiny_models import build
 
 import modeling_tacfn
 from modeling_tacfn import TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor, hub_space
-from modeling_tacfn.hub import push_after_training, push_model, without_paths
+from modeling_tacfn.hub import push_after_training, push_model
 from modeling_tacfn.hub_upload import HubError
+from modeling_tacfn.local_paths import without_paths
 from modeling_tacfn.results import make_results
 from tacfn import PUSH_EXAMPLE, build_parser, main
 

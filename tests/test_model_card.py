@@ -30,9 +30,9 @@ import tacfn
 from dataset_scripts.base import CORPORA, UNKNOWN_SPEAKER, corpus_builder
 from modeling_tacfn import model_card_facts, model_card_source
 from modeling_tacfn.files import save_json_atomic
+from modeling_tacfn.local_paths import without_paths_in
 from modeling_tacfn.model_card import MARKER, TEMPLATE, model_card, save_model_card, write_model_card
 from modeling_tacfn.model_card_pictures import plot_reliability
-from modeling_tacfn.model_card_source import without_folders
 from modeling_tacfn.results import overview
 from modeling_tacfn.scores import recall_per_class, uar, war
 from modeling_tacfn.tasks import TASKS
@@ -128,7 +128,7 @@ def test_no_folder_of_the_machine_is_told(name, cards):
     ],
 )
 def test_paths_become_names(before, after):
-    assert without_folders({"command": before}) == {"command": after}
+    assert without_paths_in({"command": before})[0] == {"command": after}
 
 
 @pytest.mark.parametrize(
