@@ -30,6 +30,7 @@ def people(num_speakers: int, num_clips: int, between: float, within: float, see
     return clips, speakers
 
 
+@pytest.mark.slow
 def test_the_prior_knows_how_many_clips_it_is_worth():
     """Of clips that scatter as much as the speakers do, one tells as much of a speaker as everybody's mean does."""
     for between, within, worth in ((1.0, 1.0, 1), (1.0, 3.0, 9), (2.0, 1.0, 0.25)):

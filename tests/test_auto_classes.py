@@ -150,6 +150,7 @@ def check_loads(folders: list[Path], how: str) -> list[Path]:
     return copies
 
 
+@pytest.mark.slow
 def test_every_auto_class_loads_it_bit_for_bit(tmp_path):
     check_loads([save("audio_video", tmp_path)], "without package")
 

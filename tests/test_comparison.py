@@ -121,6 +121,7 @@ def test_the_plan_holds_every_method_under_every_protocol(config, tmp_path):
     assert "--all_folds" not in text
 
 
+@pytest.mark.slow
 def test_finished_jobs_become_a_results_file_tables_and_a_picture(config, tmp_path):
     jobs = plan(["tacfn", "audio_only"], ["plain"], [0, 1], [0], ["--config", str(config)], tmp_path)
     for job in jobs:
@@ -146,6 +147,7 @@ def test_finished_jobs_become_a_results_file_tables_and_a_picture(config, tmp_pa
     assert (tmp_path / "missing.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_clips_of_a_speaker_are_worth_what_a_user_would_see(config, tmp_path):
     jobs = plan(["tacfn"], ["plain", "speaker-normalised"], [1], [0], ["--config", str(config)], tmp_path)
     for job in jobs:

@@ -27,16 +27,18 @@ from tacfn import EXPORT_FORMATS, RUNTIMES, main
 for package in ("onnx", "onnxscript", "onnxruntime", "openvino"):
     pytest.importorskip(package, reason=f"{package} of the extra `export` is not installed")
 
+# An export takes seconds.
+pytestmark = pytest.mark.slow
 RATE = 22050
 ROOT = Path(__file__).resolve().parents[1]
 # One small network of each form, in one format each; OpenVINO reads both.
 FORMATS = {"audio_video": "onnx", "features": "openvino"}
-# An export takes seconds, and longer with every layer: as few as keep what is in the graph at all.
+# An export takes longer with every layer: as few as keep what is in the graph at all.
 FEW_LAYERS = {"num_hidden_layers": 1}
 FEW_VIDEO_LAYERS = FEW_LAYERS | {"video_widths": (8, 16), "video_depths": (1, 1)}
 TWO_FEATURES = FEW_LAYERS | {"feature_sizes": {"text": 12, "units": 7}, "spectrogram_features": ()}
 SMALL = {"audio_video": FEW_VIDEO_LAYERS, "features": FEW_LAYERS}
-every_form = pytest.mark.parametrize("name", ["audio_video", pytest.param("features", marks=pytest.mark.slow)])
+every_form = pytest.mark.parametrize("name", ["audio_video", "features"])
 # Of each network what differs most in its graph.
 OTHERS = {
     "audio_video_both_ways": FEW_VIDEO_LAYERS,
@@ -155,7 +157,6 @@ def test_masks_may_be_left_out_and_inputs_stay_as_they_are(name, folders):
     torch.testing.assert_close(batch, before, atol=0, rtol=0)
 
 
-@pytest.mark.slow
 def test_units_that_were_not_measured_are_masked_units(folders):
     model, exported = pair(folders, "features")
     batch = collate("features", clips_of("features"))
@@ -164,7 +165,6 @@ def test_units_that_were_not_measured_are_masked_units(folders):
         torch.testing.assert_close(exported(**batch).logits, model(**batch).logits, atol=1e-5, rtol=0)
 
 
-@pytest.mark.slow
 def test_sound_may_come_under_either_name(folders):
     _, exported = pair(folders, "features")
     batch = collate("features", clips_of("features"))
@@ -378,7 +378,6 @@ def test_the_table_of_the_page_is_the_committed_measurement():
     assert program["table"](record) in (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_other_network(name, tmp_path):
     model = build(name, **OTHERS[name])
@@ -388,7 +387,6 @@ def test_every_other_network(name, tmp_path):
         check_law(name, model, AutoModel.from_pretrained(folder / "onnx", runtime=runtime))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("form", "method"), BASELINES)
 def test_every_baseline(form, method, tmp_path):
     model = test_baselines.build(form, method, **BASELINES[form, method])

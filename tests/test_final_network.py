@@ -74,6 +74,7 @@ def test_everybody_is_trained_on_and_the_folds_speak_for_it(train, scores, capsy
     assert json.loads((again / "results.json").read_text()) == results
 
 
+@pytest.mark.slow
 def test_scores_of_another_training_do_not_speak_for_it(train, scores, tmp_path):
     for changes, message in (
         ({"epochs": 3}, "these scores belong to other options .epochs: 2 → 3"),

@@ -190,6 +190,7 @@ def test_a_branch_of_its_own(hub, trained):
         push_model(trained, NAME, revision=pushed.commit)
 
 
+@pytest.mark.slow
 def test_who_sees_it(hub, trained, copied):
     hub.add("model", "someone/seen")
     with pytest.raises(HubError, match="there already and public.*--public"):
@@ -363,6 +364,7 @@ def test_no_space(hub, trained):
     assert push_model(trained, NAME).is_new
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["upload", "commit", "preupload", "info"])
 def test_a_connection_that_is_cut(hub, trained, kind, caplog):
     hub.troubles[kind] = [("cut", 50), "always"]

@@ -98,6 +98,7 @@ def test_resumed_it_stays_a_learning_check(command):
     assert experiment.main(command("--resume", epochs=1))["runs"] == whole["runs"]
 
 
+@pytest.mark.slow
 def test_several_seeds_are_summed_up(command, tmp_path):
     results = experiment.main(command("--seeds", 0, 1, epochs=1))
     assert [run["seed"] for run in results["runs"]] == [0, 1]

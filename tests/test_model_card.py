@@ -499,6 +499,7 @@ def test_what_training_leaves_has_a_card(tmp_path, monkeypatch):
         assert "over all its folds and seeds" in card or folder == run
 
 
+@pytest.mark.slow
 def test_a_card_needs_nothing_of_training():
     assert model_card_source.UNKNOWN_SPEAKER == UNKNOWN_SPEAKER
     script = "import sys; sys.modules.update(dict.fromkeys(['datasets', 'accelerate', 'evaluate', 'sklearn']))\n"

@@ -166,6 +166,7 @@ def test_every_parameter_learns(name):
     assert [key for key in silent if not key.endswith(("attention.key.bias", "score.bias"))] == []
 
 
+@pytest.mark.slow
 @every_config
 def test_overfits_one_batch(name):
     model = build(name, classifier_dropout=0.0, embedding_dropout=0.0).train()

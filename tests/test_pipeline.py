@@ -256,6 +256,7 @@ def test_one_that_was_just_trained_does_not_answer_by_chance(small, recordings):
     assert pipe(recordings / "short.mp4") == small(recordings / "short.mp4")
 
 
+@pytest.mark.slow
 def test_importing_the_package_is_all_it_needs(small, recordings, tmp_path):
     """In a process of its own, and the name of the task tells which class it is."""
     small.save_pretrained(tmp_path)

@@ -369,6 +369,7 @@ def test_every_setting_is_saved(tmp_path):
     assert type(transformers.AutoImageProcessor.from_pretrained(tmp_path)) is TacfnImageProcessor
 
 
+@pytest.mark.slow
 def test_code_beside_the_weights_reads_a_file_without_the_package(tmp_path, processor, clips):
     processor.save_pretrained(tmp_path / "saved")
     assert {path.name for path in (tmp_path / "saved").glob("*.py")} == SHIPPED

@@ -185,6 +185,7 @@ def test_exact_permutations_by_hand():
     assert result["p_value"] >= 2 / 16
 
 
+@pytest.mark.slow
 def test_false_alarms_are_as_rare_as_promised():
     p_values = [
         paired_test(

@@ -68,6 +68,7 @@ def test_names_follow_ravdess(corpus):
     assert Counter(parse_ravdess_name(path.stem).label for path in clips) == dict.fromkeys(LABELS, NUM_SPEAKERS)
 
 
+@pytest.mark.slow
 def test_clips_decode_with_picture_and_sound(corpus):
     for path in clips_of(corpus)[::5]:
         frames, sound, sampling_rate, frame_rate = decode(path)
@@ -93,6 +94,7 @@ def test_another_seed_gives_other_people():
     assert len({make_face_style(speaker).backdrop for speaker in range(1, 9)}) == 8
 
 
+@pytest.mark.slow
 def test_goes_on_where_it_stopped(corpus, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(corpus, folder)
@@ -130,6 +132,7 @@ def test_a_file_with_one_stream_is_not_complete(tmp_path):
     assert not is_complete(path)
 
 
+@pytest.mark.slow
 def test_haar_cascade_finds_the_faces(cascade):
     found = []
     for speaker in range(1, 9):
@@ -139,6 +142,7 @@ def test_haar_cascade_finds_the_faces(cascade):
     assert np.mean(found) >= 0.95
 
 
+@pytest.mark.slow
 def test_haar_cascade_finds_a_face_in_every_clip(corpus, cascade):
     for path in clips_of(corpus):
         frames = decode(path)[0]

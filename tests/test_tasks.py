@@ -163,6 +163,7 @@ def test_a_network_learns_to_answer_yes_and_no(trained, tmp_path):
     assert "Answering no to everything: Accuracy 50.0" in table
 
 
+@pytest.mark.slow
 def test_a_network_learns_a_number(trained, tmp_path):
     results, folder = trained("sentiment")
     summary = results["summary"]

@@ -161,7 +161,7 @@ def test_the_saved_model_gives_the_recorded_probabilities(command, shared, tmp_p
 @pytest.mark.parametrize(
     "changes", [{}, {"ema_decay": 0.5, "gradient_accumulation_steps": 2}], ids=["plain", "average"]
 )
-@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize("epochs", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_stopped_run_goes_on_to_the_same_weights(command, tmp_path, monkeypatch, epochs, changes):
     experiment.main(command(run="whole", **changes))
     with monkeypatch.context() as patch:
@@ -173,6 +173,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(command, tmp_path, monkeypatc
     assert_same_run(tmp_path / "whole", tmp_path / "stopped")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before the new checkpoint takes its place", "before results.json"])
 def test_killed_at_a_bad_moment_nothing_is_lost(command, tmp_path, monkeypatch, moment):
     experiment.main(command(run="whole"))
@@ -393,7 +394,10 @@ def test_a_diverging_run_says_what_to_lower(command):
         experiment.main(command(learning_rate=1e30, gradient_clip=1e30))
 
 
-@pytest.mark.parametrize("what", ["the weights", "taking its place", "a checkpoint"])
+@pytest.mark.parametrize(
+    "what",
+    ["the weights", *(pytest.param(what, marks=pytest.mark.slow) for what in ("taking its place", "a checkpoint"))],
+)
 def test_a_full_disk_leaves_nothing_half_written(command, tmp_path, monkeypatch, what):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
