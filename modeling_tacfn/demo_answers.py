@@ -57,12 +57,17 @@ def answer_clip(
         video=path, features=features, start_seconds=start_seconds, end_seconds=end_seconds, keep_frames=True
     )
     alone = parts_of(clip)
-    # One batch: by the law of this package the answers do not depend on each other.
-    clips = [clip, *(alone.values() if len(alone) > 1 else ())]
-    output = model(**processor.batch(clips, device=model.device, speaker=statistics))
-    answers = answers_of(output.logits.float(), model.config.problem_type).cpu().tolist()
-    labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
-    whole, *single = [dict(zip(labels, answer, strict=True)) for answer in answers]
+    if len(alone) < 2:
+        alone = {}
+    # By the law of this package the answers do not depend on each other: what has no pictures is not batched with what has
+    # them, and costs nearly nothing.
+    is_pictured = clip.crops is not None
+    pictured = {name: part for name, part in alone.items() if (part.crops is not None) == is_pictured}
+    others = {name: part for name, part in alone.items() if name not in pictured}
+    output, (whole, *single) = _answered(model, processor, [clip, *pictured.values()], statistics)
+    scores_alone = dict(zip(pictured, single, strict=True))
+    if others:
+        scores_alone |= dict(zip(others, _answered(model, processor, [*others.values()], statistics)[1], strict=True))
     prediction = Prediction(
         scores=dict(sorted(whole.items(), key=lambda item: -item[1])),
         clip=clip,
@@ -79,7 +84,7 @@ def answer_clip(
         "score": prediction.scores[prediction.emotion],
         "scores": prediction.scores,
         "is_probability": prediction.is_probability,
-        "alone": dict(zip(alone, single, strict=False)),
+        "alone": {name: scores_alone[name] for name in alone},
         "inputs": prediction.inputs(),
         "states": states,
         "start_seconds": start_seconds,
@@ -88,6 +93,14 @@ def answer_clip(
         "unit_weights": unit_weights(prediction),
         "work_seconds": time.perf_counter() - started,
     }
+
+
+def _answered(model, processor, clips: list[ClipInputs], statistics: dict | None) -> tuple[object, list[dict]]:
+    """The network's output for a batch, and of each clip its scores by label."""
+    output = model(**processor.batch(clips, device=model.device, speaker=statistics))
+    answers = answers_of(output.logits.float(), model.config.problem_type).cpu().tolist()
+    labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
+    return output, [dict(zip(labels, answer, strict=True)) for answer in answers]
 
 
 def parts_of(clip: ClipInputs) -> dict[str, ClipInputs]:

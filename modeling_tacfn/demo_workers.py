@@ -19,6 +19,7 @@ from .demo_jobs import Job, run_job
 from .demo_limits import DemoLimits, shown_without_folder
 from .feature_tables import forget_tables
 from .media import MediaError
+from .memory import keep_freed_memory, return_freed_memory
 from .notes import told_to
 from .prediction import load
 
@@ -162,6 +163,7 @@ def _serve(connection, parent: int, models: dict[str, str], limits: DemoLimits, 
     """Load the networks, then do jobs until the app is gone."""
     import torch
 
+    keep_freed_memory()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // limits.num_workers))
     try:
         loaded = {name: load(folder, trust_remote_code=trust_remote_code) for name, folder in models.items()}
@@ -207,6 +209,7 @@ def _do(connection, job: Job, loaded: dict, limits: DemoLimits) -> None:
         connection.send(("notes", [shown_without_folder(note, job.files) for note in dict.fromkeys(notes)]))
     finally:
         forget_tables()
+        return_freed_memory()
 
 
 def _confine(limits: DemoLimits) -> None:

@@ -18,7 +18,8 @@ def keep_freed_memory() -> bool:
     glibc returns every large block when it is freed, and the system hands out each of its pages anew, cleared, when it is asked for
     again: with large activations that takes a fifth of the time of a clip, and more of that of a batch (ours, because it is measured:
     `benchmarks/one_clip.py`). A process that was told this keeps up to 2 GiB that it could have returned. `tacfn predict`,
-    `tacfn timeline` and the processes of the preparation tell it themselves; a program of your own may, before it loads a network.
+    `tacfn timeline`, the processes of the preparation and those of the demo tell it themselves; a program of your own may, before it
+    loads a network.
 
     Returns:
         `bool`: whether it took effect; elsewhere than on Linux with glibc nothing happens.
@@ -38,4 +39,16 @@ def keep_freed_memory() -> bool:
     return all(kept)
 
 
-__all__ = ["keep_freed_memory"]
+def return_freed_memory() -> bool:
+    """
+    Give the system back what is freed by now, once; for a process that waits long between its jobs.
+
+    Returns:
+        `bool`: whether anything was given back; elsewhere than on Linux with glibc nothing happens.
+    """
+    if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        return False
+    return bool(libc.malloc_trim(0))
+
+
+__all__ = ["keep_freed_memory", "return_freed_memory"]

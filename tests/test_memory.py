@@ -31,3 +31,27 @@ def test_no_page_is_fetched_twice():
         for how in ("kept", "returned")
     }
     assert pages["kept"] < pages["returned"] / 3, pages
+
+
+RETURN = """
+import resource
+from pathlib import Path
+import numpy as np
+from modeling_tacfn.memory import keep_freed_memory, return_freed_memory
+resident = lambda: int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+keep_freed_memory()
+before = resident()
+np.ones(1 << 26, np.float32)
+kept = resident() - before
+return_freed_memory()
+print(kept, resident() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="a matter of glibc")
+def test_what_was_kept_can_be_given_back():
+    root = Path(__file__).resolve().parents[1]
+    printed = subprocess.run([sys.executable, "-c", RETURN], cwd=root, capture_output=True, check=True).stdout
+    kept, left = map(int, printed.split())
+    assert kept > 200e6 > 50e6 > left
