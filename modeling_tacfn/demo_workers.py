@@ -80,7 +80,7 @@ class Workers:
             raise JobError("Too many people are asking at the moment. Try again in a minute.") from None
         is_done = False
         try:
-            worker.send(job)
+            worker.send(job, self._threads())
             deadline = time.monotonic() + self.limits.job_seconds
             while not is_done:
                 kind, value = worker.receive(deadline)
@@ -92,6 +92,11 @@ class Workers:
             if not is_done:
                 worker.restart()
             self._idle.put(worker)
+
+    def _threads(self) -> int:
+        """The processors, shared out among those who work."""
+        working = self.limits.num_workers - self._idle.qsize()
+        return max(1, (os.cpu_count() or 1) // max(1, working))
 
     def close(self) -> None:
         """End all processes."""
@@ -140,10 +145,10 @@ class _Worker:
                 raise JobError(value)
             self._is_ready = True
 
-    def send(self, job: Job) -> None:
+    def send(self, job: Job, num_threads: int) -> None:
         self.wait_until_ready()
         try:
-            self._connection.send(job)
+            self._connection.send((job, num_threads))
         except OSError:
             raise JobError(CRASHED) from None
 
@@ -181,9 +186,10 @@ def _serve(connection, parent: int, models: dict[str, str], limits: DemoLimits, 
             if os.getppid() != parent:
                 return
         try:
-            job = connection.recv()
+            job, num_threads = connection.recv()
         except (EOFError, OSError):
             return
+        torch.set_num_threads(num_threads)
         _do(connection, job, loaded, limits)
 
 

@@ -58,6 +58,15 @@ def test_tables_of_speed_are_what_was_measured(measured, page, monkeypatch):
     assert program["table"](record) in (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("measured", ["space_load", "space_load_published"])
+def test_the_space_is_as_fast_as_was_measured(measured, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    pytest.importorskip("gradio_client", reason="gradio_client of the extra `space` is not installed")
+    program = runpy.run_path(str(ROOT / "benchmarks" / "space_load.py"))
+    record = json.loads((ROOT / "benchmarks" / "results" / f"{measured}.json").read_text(encoding="utf-8"))
+    assert program["sentence"](record) in (ROOT / "space" / "README.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("page", "field", "table"),
     [("adaptation", "adaptation", adaptation_table), ("ravdess_au", "missing", missing_table)],
