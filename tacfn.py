@@ -412,7 +412,10 @@ def _add_predict(commands) -> None:
     predict.add_argument("--top_k", type=positive, metavar="K", help="how many emotions to print; all by default")
     predict.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, …")
     predict.add_argument(
-        "--runtime", default="auto", choices=RUNTIMES, help="what runs the network; auto: whatever the folder holds"
+        "--runtime",
+        default="auto",
+        choices=RUNTIMES,
+        help="what runs the network; auto: what `tacfn export` made of its weights if that is there, else torch",
     )
     predict.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
     predict.add_argument("--revision", help="commit or branch of a name on the Hub")

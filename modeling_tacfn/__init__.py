@@ -22,7 +22,7 @@ from .baselines import BaselineConfig, BaselineModel  # noqa: E402
 from .configuration_avt_ca import AvtCaConfig  # noqa: E402
 from .configuration_cfn_sr import CfnSrConfig  # noqa: E402
 from .configuration_tacfn import TacfnConfig  # noqa: E402
-from .exported_model import ExportedConfig, ExportedModel  # noqa: E402
+from .exported_model import ExportedConfig, ExportedModel, FastestModel  # noqa: E402
 from .feature_extraction_tacfn import TacfnFeatureExtractor  # noqa: E402
 from .image_processing_tacfn import TacfnImageProcessor  # noqa: E402
 from .modeling_avt_ca import AvtCaModel, AvtCaPreTrainedModel  # noqa: E402
@@ -49,7 +49,7 @@ for config_class, model_class in (
     if config_class not in (BaselineConfig, ExportedConfig):
         config_class.register_for_auto_class()
         model_class.register_for_auto_class("AutoModel")
-PIPELINE_REGISTRY.register_pipeline(TASK, AudioVisualEmotionPipeline, pt_model=AutoModel, type="multimodal")
+PIPELINE_REGISTRY.register_pipeline(TASK, AudioVisualEmotionPipeline, pt_model=FastestModel, type="multimodal")
 
 __all__ = [
     "AudioVisualEmotionPipeline",

@@ -283,9 +283,9 @@ def shared_options(arguments: argparse.Namespace) -> list[str]:
 def describe(arguments: argparse.Namespace) -> int:
     """Print what a trained network is: its parts, what it takes and, where it was tested, its score."""
     with _notes():
-        model, processor = load(
-            arguments.model, trust_remote_code=arguments.trust_remote_code, revision=arguments.revision
-        )
+        # Asked about is the network, not what may have been exported beside it.
+        runtime = "torch" if any(Path(arguments.model).glob("*.safetensors")) else "auto"
+        model, processor = load(arguments.model, None, arguments.trust_remote_code, runtime, arguments.revision)
     config, pictures = model.config, processor.image_processor
     facts = {
         "network": config.model_type,

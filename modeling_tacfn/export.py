@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from .export_parity import TOLERANCE, differences, smallest_call
-from .exported_model import FILES, ExportedConfig, ExportedModel, mask_name
+from .exported_model import FILES, REPORT, ExportedConfig, ExportedModel, mask_name, weights_digest
 from .files import atomic_folder, save_json_atomic
 from .prediction import load
 
@@ -91,8 +91,9 @@ def export_network(
             "largest_difference": found[worst],
             "differences": found,
             "versions": _versions(),
+            "weights": weights_digest(Path(folder)),
         }
-        save_json_atomic(temporary / "export.json", report)
+        save_json_atomic(temporary / REPORT, report)
     return report
 
 

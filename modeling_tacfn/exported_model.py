@@ -1,15 +1,18 @@
 # Copyright 2026 The modeling_tacfn authors. Licensed under the Apache License, Version 2.0.
 """Networks that `tacfn export` wrote: loaded by the Auto classes, called like the networks they were made of, run without torch."""
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
 from huggingface_hub.dataclasses import strict
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import AutoConfig, AutoModel, PreTrainedConfig
 from transformers.utils import cached_file, logging
 
 from .modeling_av_common import AudioVideoOutput
@@ -21,6 +24,10 @@ FILES = {"onnx": ("model.onnx",), "openvino": ("model.xml", "model.bin")}
 # What each runtime can read, best first.
 RUNTIMES = {"onnx": ("onnx",), "openvino": ("openvino", "onnx")}
 RUNTIME_CHOICES = ("auto", "torch", *RUNTIMES)
+# By `benchmarks/export.py`, for every network of the package.
+FASTEST_FIRST = ("openvino", "onnx")
+PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
+REPORT = "export.json"
 MODALITIES = {"input_features": "audio", "pixel_values_videos": "video"}
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
 
@@ -194,6 +201,23 @@ class ExportedModel:
             shutil.copyfile(file, Path(save_directory) / file.name)
 
 
+class FastestModel(AutoModel):
+    """
+    The network of a folder as `pipeline` loads it: by `AutoModel`, or what was exported of it where that is faster.
+
+    That is on a machine without an accelerator, if `tacfn export` was run on these weights and its runtime is installed.
+    `model_kwargs={"runtime": "torch"}` of `pipeline` asks for the network itself.
+    """
+
+    @classmethod
+    def from_pretrained(cls, name, *, runtime: str = "auto", **kwargs):
+        """As `AutoModel.from_pretrained`; `runtime` as in [`~exported_model.find_exported`]."""
+        device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+        origin = {key: kwargs[key] for key in (*HUB_ARGUMENTS, "trust_remote_code") if key in kwargs}
+        network, options = find_exported(name, AutoConfig.from_pretrained(name, **origin), runtime, device)
+        return AutoModel.from_pretrained(network, **kwargs, **options)
+
+
 def modality_of(name: str) -> str:
     """What the network calls the modality of an input."""
     return MODALITIES.get(name) or name.removeprefix("features.")
@@ -230,7 +254,9 @@ def complete_inputs(
     return complete
 
 
-def find_exported(folder: str | os.PathLike, config: PreTrainedConfig, runtime: str) -> tuple[str | os.PathLike, dict]:
+def find_exported(
+    folder: str | os.PathLike, config: PreTrainedConfig, runtime: str, device: torch.device
+) -> tuple[str | os.PathLike, dict]:
     """
     Where the network that `runtime` asks for is, and what `AutoModel.from_pretrained` is to be told of it.
 
@@ -238,7 +264,9 @@ def find_exported(folder: str | os.PathLike, config: PreTrainedConfig, runtime: 
         folder (`str` or `Path`): folder or name of a network, exported or not.
         config ([`PreTrainedConfig`]): what is there.
         runtime (`str`): `"auto"`, `"torch"`, `"onnx"` or `"openvino"`. Of a network with weights the last two are looked for in
-            the folder beside the weights where `tacfn export` puts them if it is not told otherwise.
+            the folder beside the weights where `tacfn export` puts them if it is not told otherwise; `"auto"` takes the fastest
+            of these that was made of these very weights and can run here, and the network itself if there is none.
+        device (`torch.device`): where the network is to run; what is exported runs on the CPU only.
 
     Raises:
         ValueError: the runtime is unknown, or there is nothing for it.
@@ -247,6 +275,8 @@ def find_exported(folder: str | os.PathLike, config: PreTrainedConfig, runtime: 
         raise ValueError(f"expected as runtime one of {', '.join(RUNTIME_CHOICES)}, got {runtime!r}.")
     if isinstance(config, ExportedConfig):
         return folder, {"runtime": _runtime_of(folder, config.file_format, runtime)}
+    if runtime == "auto" and device.type == "cpu":
+        return _fastest(Path(folder)) or (folder, {})
     if runtime not in RUNTIMES:
         return folder, {}
     for file_format in RUNTIMES[runtime]:
@@ -256,6 +286,38 @@ def find_exported(folder: str | os.PathLike, config: PreTrainedConfig, runtime: 
         f"{folder}: expected an exported network for the runtime {runtime}, found weights only. Make one with `tacfn export "
         f"{folder} --format {runtime}`, or use the runtime torch."
     )
+
+
+def _fastest(folder: Path) -> tuple[Path, dict] | None:
+    """Of what was exported beside the weights of a folder, what answers soonest."""
+    candidates = [
+        (folder / file_format, runtime)
+        for runtime in FASTEST_FIRST
+        for file_format in RUNTIMES[runtime]
+        if (folder / file_format / REPORT).is_file() and find_spec(PACKAGES[runtime])
+    ]
+    if not candidates:
+        return None
+    weights = weights_digest(folder)
+    for exported, runtime in candidates:
+        if json.loads((exported / REPORT).read_text(encoding="utf-8")).get("weights") == weights:
+            return exported, {"runtime": runtime}
+    logger.warning(
+        f"{candidates[0][0]} was not made of the weights beside it: torch runs the network. Remove that folder, and run `tacfn "
+        "export` again."
+    )
+    return None
+
+
+def weights_digest(folder: Path) -> str | None:
+    """SHA-256 of the weights in a folder; `None` if there are none, as of a name on the Hub."""
+    digest = hashlib.sha256()
+    files = sorted(folder.glob("*.safetensors"))
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest() if files else None
 
 
 def _runtime_of(name, file_format: str, runtime: str) -> str:
@@ -327,4 +389,4 @@ def _damaged(path: Path, error: Exception) -> str:
     return f"{path}: expected a whole exported network, but it cannot be read ({reason[-1] if reason else error!r}). Export it again."
 
 
-__all__ = ["ExportedConfig", "ExportedModel"]
+__all__ = ["ExportedConfig", "ExportedModel", "FastestModel"]

@@ -82,7 +82,8 @@ def load(
         device (`str`, *optional*, defaults to `"cpu"`): where the network is put.
         trust_remote_code (`bool`, *optional*, defaults to `False`): whether code that comes with the model may run.
         runtime (`str`, *optional*, defaults to `"auto"`): what runs the network: `"torch"`; `"onnx"` or `"openvino"` an exported
-            one, which may lie in the folder of that name beside the weights; `"auto"`: whatever `folder` itself holds.
+            one, which may lie in the folder of that name beside the weights; `"auto"`: whatever `folder` itself holds, and on a
+            CPU what was exported of its weights, if its runtime is installed.
         revision (`str`, *optional*): of a name on the Hub: the commit or branch; the newest of the main one if not given.
 
     Returns:
@@ -105,8 +106,8 @@ def load(
     logging.set_verbosity_error()  # what is wrong with the weights is said below, in a line
     try:
         config = AutoConfig.from_pretrained(folder, **origin)
-        folder, options = find_exported(folder, config, runtime)
-        model, report = AutoModel.from_pretrained(folder, **origin, output_loading_info=True, **options)
+        network, options = find_exported(folder, config, runtime, device)
+        model, report = AutoModel.from_pretrained(network, **origin, output_loading_info=True, **options)
     except StrictDataclassError as error:
         raise OSError(
             f"{folder}: expected a config.json that this version understands ({' '.join(str(error).split())}). Train again, "

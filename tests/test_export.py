@@ -15,7 +15,15 @@ from media_samples import numbered_frames, tone, write_mp4, write_sound
 from tiny_models import build, clip, collate, takes_features
 from transformers import AutoModel, pipeline
 
-from modeling_tacfn import ExportedModel, TacfnFeatureExtractor, TacfnImageProcessor, TacfnProcessor, export
+from modeling_tacfn import (
+    ExportedModel,
+    TacfnFeatureExtractor,
+    TacfnImageProcessor,
+    TacfnModel,
+    TacfnProcessor,
+    export,
+    exported_model,
+)
 from modeling_tacfn.export import export_network, input_shapes
 from modeling_tacfn.export_parity import TOLERANCE, differences
 from modeling_tacfn.exported_model import FILES, RUNTIME_CHOICES
@@ -87,7 +95,7 @@ def folders(tmp_path_factory) -> Folders:
 
 def pair(folders: Folders, name: str) -> tuple:
     """A network and what was exported of it."""
-    return load(folders[name])[0], AutoModel.from_pretrained(folders[name] / FORMATS[name])
+    return load(folders[name], runtime="torch")[0], AutoModel.from_pretrained(folders[name] / FORMATS[name])
 
 
 @pytest.fixture
@@ -195,7 +203,9 @@ def test_what_the_folder_holds(name, folders):
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])
 def test_the_pipeline_answers_as_with_the_network(runtime, folders, recordings):
     folder = folders["audio_video"]
-    wanted = pipeline(TASK, model=str(folder), device="cpu", top_k=None)(recordings)
+    network = pipeline(TASK, model=str(folder), device="cpu", top_k=None, model_kwargs={"runtime": "torch"})
+    assert isinstance(network.model, TacfnModel)
+    wanted = network(recordings)
     pipe = pipeline(TASK, model=str(folder / "onnx"), device="cpu", top_k=None, model_kwargs={"runtime": runtime})
     assert (type(pipe.model), pipe.model.runtime) == (ExportedModel, runtime)
     for answers in (pipe(recordings), pipe(recordings, batch_size=3)):
@@ -203,6 +213,27 @@ def test_the_pipeline_answers_as_with_the_network(runtime, folders, recordings):
             assert {item["label"]: item["score"] for item in answer} == pytest.approx(
                 {item["label"]: item["score"] for item in other}, abs=1e-5
             )
+
+
+def test_what_was_exported_is_taken_where_it_is_faster(folders, tmp_path, monkeypatch):
+    folder = shutil.copytree(folders["audio_video"], tmp_path / "network")
+    assert load(folder)[0].runtime == "openvino"
+    assert pipeline(TASK, model=str(folder), device="cpu").model.runtime == "openvino"
+    monkeypatch.setattr(exported_model, "find_spec", lambda package: package == "onnxruntime")
+    assert load(folder)[0].runtime == "onnx"
+    monkeypatch.setattr(exported_model, "find_spec", lambda package: None)
+    assert isinstance(load(folder)[0], TacfnModel)
+    assert isinstance(pipeline(TASK, model=str(folder), device="cpu").model, TacfnModel)
+
+
+def test_what_was_exported_of_other_weights_is_not_taken(folders, tmp_path):
+    """As after another training into the same folder."""
+    folder = shutil.copytree(folders["audio_video"], tmp_path / "network")
+    model = AutoModel.from_pretrained(folder)
+    model.classifier.bias.data += 1
+    model.save_pretrained(folder)
+    assert isinstance(load(folder)[0], TacfnModel)
+    assert isinstance(pipeline(TASK, model=str(folder), device="cpu").model, TacfnModel)
 
 
 def test_a_saved_pipeline_is_an_exported_network(folders, recordings, tmp_path):
@@ -223,7 +254,7 @@ def test_tacfn_predict_runs_what_lies_beside_the_weights(folders, recordings, tm
 def test_the_picture_of_an_exported_answer_shows_its_weights(folders, recordings):
     model, processor = load(folders["audio_video"], runtime="onnx")
     answer = predict(model, processor, video=recordings[0])
-    network = predict(*load(folders["audio_video"]), video=recordings[0])
+    network = predict(*load(folders["audio_video"], runtime="torch"), video=recordings[0])
     np.testing.assert_allclose(answer.weight_vectors["video"], network.weight_vectors["video"], atol=1e-5)
 
 
@@ -271,7 +302,7 @@ def test_a_file_that_answers_otherwise_is_not_kept(change, folders, tmp_path, mo
 
 @pytest.mark.parametrize("ignored", ["audio_mask", "video_mask"])
 def test_the_comparison_sees_a_graph_that_lets_padding_in(ignored, folders):
-    model, processor = load(folders["audio_video"])
+    model, processor = load(folders["audio_video"], runtime="torch")
 
     def leaking(**arguments):
         return model(**{key: value for key, value in arguments.items() if key != ignored})
