@@ -33,16 +33,17 @@ def make_accelerator(**options) -> Accelerator:
         options["cpu"] = True
     if os.environ.get("ACCELERATE_USE_FSDP", "false") != "true":
         return Accelerator(**options)
+    if os.environ.get("FSDP_VERSION") != "2":
+        raise SystemExit(
+            "Only version 2 of FSDP is supported: set `fsdp_version: 2`, as configs/accelerate/fsdp.yaml does."
+        )
     plugin = FullyShardedDataParallelPlugin(
+        fsdp_version=2,
         # Single precision: what is computed in bf16 is autocast's choice, as without FSDP.
         mixed_precision_policy=MixedPrecisionPolicy(),
         # accelerate would take buffers, such as the statistics of norms, for sharded weights.
         cpu_ram_efficient_loading=False,
     )
-    if plugin.fsdp_version != 2:
-        raise SystemExit(
-            "Only version 2 of FSDP is supported: set `fsdp_version: 2`, as configs/accelerate/fsdp.yaml does."
-        )
     accelerator = Accelerator(fsdp_plugin=plugin, **options)
     if accelerator.distributed_type == DistributedType.MULTI_CPU:
         # accelerate leaves FSDP out where there is no accelerator, without a word; torch shards over gloo as well.
@@ -56,7 +57,9 @@ def choose_units(accelerator: Accelerator, model: nn.Module) -> None:
     if accelerator.is_fsdp2:
         present = {type(module).__name__ for module in model.modules()}
         # accelerate refuses names that a network lacks.
-        accelerator.state.fsdp_plugin.transformer_cls_names_to_wrap = sorted(present & set(model._no_split_modules))
+        accelerator.state.fsdp_plugin.transformer_cls_names_to_wrap = sorted(
+            present & set(model._no_split_modules or ())
+        )
 
 
 class WholeNetwork:
