@@ -18,7 +18,6 @@ import sys
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs
 from transformers import AutoModel
 
@@ -49,6 +48,7 @@ from .results import (
     save_json_atomic,
     task_of,
 )
+from .sharding import make_accelerator
 from .shards import about_shards, load_shards
 from .tasks import make_task, task_labels
 from .train_options import changed_options, parse_arguments
@@ -220,7 +220,7 @@ def main(argv: list[str] | None = None) -> dict:
     """Train as the options say; returns what `results.json` holds."""
     arguments = parse_arguments(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    accelerator = Accelerator(
+    accelerator = make_accelerator(
         mixed_precision=arguments.mixed_precision,
         gradient_accumulation_steps=arguments.gradient_accumulation_steps,
         log_with=None if arguments.report_to == "none" else arguments.report_to,

@@ -205,6 +205,10 @@ class AudioVideoPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module):
         init_audio_video_weights(module, self.config.initializer_range)
 
+    def get_input_embeddings(self):
+        """None: there is no vocabulary. `accelerate` asks before it shards a network."""
+        return None
+
     def save_pretrained(self, *args, **kwargs):
         """Save as the base class does; the configuration then names every auto class that loads this network."""
         if self._auto_class is not None:

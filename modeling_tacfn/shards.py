@@ -177,7 +177,9 @@ def as_streaming_dataset(folder: str | os.PathLike, revision: str | None = None)
     A prepared corpus as a stream of rows, each with its `clip` as a [`PreparedClip`].
 
     Shards are divided among the workers of a `DataLoader`, and among processes by
-    `datasets.distributed.split_dataset_by_node`, so that none reads another's.
+    `datasets.distributed.split_dataset_by_node(stream, rank, world_size, strategy="shards")`, so that none reads another's.
+    (Without that strategy, processes that do not divide the number of shards each read all of them and skip what is not
+    theirs.)
 
     Args:
         folder (`str` or `Path`): what [`write_shards`] wrote, or its name on the Hub (`owner/name`).

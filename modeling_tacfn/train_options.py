@@ -3,6 +3,7 @@
 
 import argparse
 import dataclasses
+import os
 from pathlib import Path
 
 import torch
@@ -119,7 +120,12 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     run.add_argument("--seeds", type=int, nargs="+", default=[0])
     run.add_argument("--resume", action=argparse.BooleanOptionalAction, default=False, help="go on where it stopped")
     run.add_argument("--report_to", default="tensorboard", help="tracker: tensorboard, wandb, …, or none")
-    run.add_argument("--mixed_precision", choices=("no", "fp16", "bf16"), default="no")
+    run.add_argument(
+        "--mixed_precision",
+        choices=("no", "fp16", "bf16"),
+        default=os.environ.get("ACCELERATE_MIXED_PRECISION", "no"),
+        help="by default what the file of `accelerate launch` says",
+    )
 
     hub = parser.add_argument_group("hub")
     hub.add_argument(

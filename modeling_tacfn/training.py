@@ -22,6 +22,7 @@ from .augmentation import Augmentation, Augmenter
 from .convert import load_video_encoder
 from .data import ClipCollator, array_of, modality_masks, modality_of
 from .plots import plot_answers, plot_learning_curve
+from .sharding import CompleteBatches, WholeNetwork, choose_units
 from .tasks import EmotionTask
 
 
@@ -171,8 +172,11 @@ def train_fold(
     sampler = EpochSampler(len(samples["train"]), seed)
     batch_size = min(settings.batch_size, len(samples["train"]))
     batch_size -= batch_size % accelerator.num_processes
+    collate = collator
+    if accelerator.is_fsdp2:
+        collate = CompleteBatches(collator, [sample["clip"] for sample in samples["train"]])
     loaders = {
-        "train": DataLoader(samples["train"], batch_size, sampler=sampler, collate_fn=collator, drop_last=True),
+        "train": DataLoader(samples["train"], batch_size, sampler=sampler, collate_fn=collate, drop_last=True),
         "validation": DataLoader(samples["validation"], settings.batch_size, collate_fn=plain),
         "test": DataLoader(samples["test"], settings.batch_size, collate_fn=plain),
     }
@@ -181,6 +185,8 @@ def train_fold(
     optimizer = torch.optim.AdamW(
         parameter_groups(model, settings.weight_decay), lr=settings.learning_rate, fused=True
     )
+    whole = WholeNetwork(accelerator, model)
+    choose_units(accelerator, model)
     model, optimizer = accelerator.prepare(model, optimizer)
     loaders = {side: accelerator.prepare(loader) for side, loader in loaders.items()}
     steps = settings.epochs * math.ceil(len(loaders["train"]) / settings.gradient_accumulation_steps)
@@ -188,7 +194,7 @@ def train_fold(
     average = None
     if settings.ema_decay:
         update = moving_average(settings.ema_decay)
-        average = AveragedModel(accelerator.unwrap_model(model), multi_avg_fn=update, use_buffers=True)
+        average = AveragedModel(whole(model), multi_avg_fn=update, use_buffers=True)
     state.begin(schedule, average)
     if checkpoint := last_checkpoint(folder):
         accelerator.load_state(checkpoint)
@@ -202,8 +208,10 @@ def train_fold(
         sampler.epoch = epoch
         collator.seed(epoch_seed(seed, epoch, accelerator.process_index))
         set_seed(epoch_seed(seed, epoch, accelerator.process_index) % 2**32)
-        loss = train_epoch(accelerator, model, loaders["train"], optimizer, schedule, average, settings)
-        judged = average.module if average else model
+        loss = train_epoch(accelerator, model, whole, loaders["train"], optimizer, schedule, average, settings)
+        # Not the whole network without FSDP: DDP's call gives all processes the norms' statistics of the first.
+        current = whole(model) if accelerator.is_fsdp2 else model
+        judged = average.module if average else current
         entry = {"epoch": epoch, "train_loss": loss}
         if samples["validation"]:
             _, answers, truth = predict(accelerator, judged, loaders["validation"], task)
@@ -220,7 +228,7 @@ def train_fold(
         accelerator.log({f"fold_{fold}_seed_{seed}/{key}": value for key, value in entry.items()}, step=epoch)
         save_checkpoint(accelerator, folder)
 
-    network = accelerator.unwrap_model(model)
+    network = whole(model)
     network.load_state_dict(state.best_weights)
     run = {
         "fold": fold,
@@ -287,14 +295,15 @@ def moving_average(decay: float):
     return update
 
 
-def train_epoch(accelerator, model, loader, optimizer, schedule, average, settings: TrainingSettings) -> float:
+def train_epoch(accelerator, model, whole, loader, optimizer, schedule, average, settings: TrainingSettings) -> float:
     """One pass over the training clips; returns the mean loss over all processes."""
     model.train()
     losses = []
     for batch in loader:
         batch.pop("index")
         with accelerator.accumulate(model):
-            loss = model(**batch).loss
+            with accelerator.autocast():
+                loss = model(**batch).loss
             accelerator.backward(loss)
             if accelerator.sync_gradients:
                 accelerator.clip_grad_norm_(model.parameters(), settings.gradient_clip)
@@ -303,7 +312,7 @@ def train_epoch(accelerator, model, loader, optimizer, schedule, average, settin
             if accelerator.sync_gradients:
                 schedule.step()
                 if average is not None:
-                    average.update_parameters(accelerator.unwrap_model(model))
+                    average.update_parameters(whole(model))
         losses.append(loss.detach())
     loss = accelerator.reduce(torch.stack(losses).mean(), reduction="mean").item()
     if not math.isfinite(loss):
@@ -330,7 +339,9 @@ def predict(
         if inputs:
             # Of a clip with nothing to judge it by nothing is known, whatever its batch holds.
             known = something_given(inputs)
-            answers[known] = task.answers(model(**inputs).logits.float())[known]
+            with accelerator.autocast():
+                logits = model(**inputs).logits
+            answers[known] = task.answers(logits.float())[known]
         parts.append([part.cpu() for part in accelerator.gather_for_metrics((index, answers, targets))])
     index, answers, references = (torch.cat(column).numpy() for column in zip(*parts, strict=True))
     return index, answers, references

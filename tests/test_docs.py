@@ -50,12 +50,23 @@ def test_figures_of_the_learning_check_are_those_of_its_results():
     assert f"angry with {100 * rows['01-01-05-01-01-01-05']['probabilities'][angry]:.1f} %" in text
 
 
-@pytest.mark.parametrize(("measured", "page"), [("prepare", "corpora"), ("timeline", "timeline")])
+@pytest.mark.parametrize(
+    ("measured", "page"), [("prepare", "corpora"), ("timeline", "timeline"), ("scaling", "distributed")]
+)
 def test_tables_of_speed_are_what_was_measured(measured, page, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     program = runpy.run_path(str(ROOT / "benchmarks" / f"{measured}.py"))
     record = json.loads((ROOT / "benchmarks" / "results" / f"{measured}.json").read_text(encoding="utf-8"))
     assert program["table"](record) in (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+
+
+def test_what_is_expected_of_many_gpus_follows_from_what_was_measured(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    program = runpy.run_path(str(ROOT / "benchmarks" / "scaling.py"))
+    record = json.loads((ROOT / "benchmarks" / "results" / "scaling.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "distributed.md").read_text(encoding="utf-8")
+    assert program["reasoned_table"](record) in page
+    assert program["sentence"](record) in " ".join(page.split())
 
 
 @pytest.mark.parametrize("measured", ["space_load", "space_load_published"])

@@ -2,8 +2,12 @@
 """A prepared corpus as Parquet shards: the same clips, in any order or as a stream, whole or not at all."""
 
 import json
+import multiprocessing
+import os
 import shlex
 import shutil
+import sys
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -69,12 +73,47 @@ def test_a_stream_gives_every_clip_once_however_it_is_divided(prepared, tmp_path
     assert [row["clip_id"] for row in seen] == corpus["clip_id"][:]
     for row in seen:
         assert np.array_equal(row["clip"]["input_features"], originals[row["clip_id"]]["input_features"])
-    parts = [split_dataset_by_node(as_streaming_dataset(tmp_path / "shards"), rank, 2) for rank in (0, 1)]
-    by_process = [[row["clip_id"] for row in part] for part in parts]
-    assert sorted(sum(by_process, [])) == sorted(originals)
     loader = DataLoader(as_streaming_dataset(tmp_path / "shards"), batch_size=2, num_workers=2, collate_fn=list)
     lengths = {row["clip_id"]: len(row["clip"]["input_features"]) for rows in loader for row in rows}
     assert lengths == {name: len(clip["input_features"]) for name, clip in originals.items()}
+
+
+def read_stream(stream, workers: int, log: Path) -> None:
+    """Read it to its end; every shard that is opened goes into `log`, with the process that opened it."""
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def watch(event, arguments):
+        if event == "open" and str(arguments[0]).endswith(".parquet"):
+            os.write(file, f"{os.getpid()} {Path(arguments[0]).name}\n".encode())
+
+    sys.addaudithook(watch)
+    for row in DataLoader(stream, batch_size=None, num_workers=workers):
+        os.write(file, f"clip {row['clip_id']}\n".encode())
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_no_process_opens_the_shards_of_another(prepared, tmp_path, monkeypatch, workers):
+    monkeypatch.setattr(shards, "SHARD_BYTES", 1)  # a shard per clip: a number that two do not divide
+    paths = write_shards(*prepared, tmp_path / "shards", "sounds", "CC0-1.0")
+    opened, clips = [], []
+    for rank in (0, 1):
+        stream = split_dataset_by_node(as_streaming_dataset(tmp_path / "shards"), rank, 2, strategy="shards")
+        log = tmp_path / f"{rank}.log"
+        # A watch cannot be taken away again, so it is in a process of its own.
+        process = multiprocessing.get_context("fork").Process(target=read_stream, args=(stream, workers, log))
+        process.start()
+        process.join(60)
+        assert process.exitcode == 0
+        lines = [line.split(" ", 1) for line in log.read_text().splitlines()]
+        clips += [name for who, name in lines if who == "clip"]
+        seen = {}
+        for who, name in lines:
+            if who != "clip":
+                seen.setdefault(who, set()).add(name)
+        assert len(seen) == max(workers, 1)
+        opened += seen.values()
+    assert sum(map(len, opened)) == len(set.union(*opened)) == len(paths)
+    assert sorted(clips) == sorted(prepared[0]["clip_id"])
 
 
 def test_a_stopped_writing_goes_on(prepared, tmp_path, small_shards, monkeypatch):
