@@ -318,6 +318,30 @@ def test_all_folds_go_on_with_the_fold_that_was_not_finished(command, tmp_path, 
         assert_same_run(tmp_path / "whole" / name, tmp_path / "stopped" / name)
 
 
+@pytest.mark.slow
+def test_processes_that_make_batches_change_nothing(command, tmp_path):
+    """Dropouts and augmentation are drawn, and a second epoch must not find the processes where the first left them."""
+    augmentation = OPTIONS["augmentation"] | {"speaker_shift": 0.5, "feature_exchange": {"units": 0.5}}
+    experiment.main(command("--num_workers", 0, augmentation=augmentation))
+    experiment.main(command("--num_workers", 2, augmentation=augmentation, run="helped"))
+    assert_same_run(tmp_path / "run", tmp_path / "helped")
+
+
+@pytest.mark.slow
+def test_a_compiled_run_goes_on_without_the_compiler(command, tmp_path, monkeypatch):
+    options = DETERMINISTIC | {"ema_decay": 0.5}
+    experiment.main(command(**options, run="plain"))
+    with monkeypatch.context() as patched:
+        stop_after(patched, 1)
+        with pytest.raises(KeyboardInterrupt):
+            experiment.main(command("--compile", "aot_eager", "--channels_last", 1, **options))
+    experiment.main(command("--resume", **options))
+    plain, resumed = weights(tmp_path / "plain"), weights(tmp_path / "run")
+    assert plain.keys() == resumed.keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(resumed[name], value, atol=1e-4, rtol=1e-3)
+
+
 def test_early_stopping(command):
     (run,) = experiment.main(command(epochs=30, patience=2, learning_rate=1e-9))["runs"]
     assert len(run["history"]) == run["best_epoch"] + 3 < 30
