@@ -1,3 +1,4 @@
+# Copyright 2026 The modeling_tacfn authors. Licensed under the Apache License, Version 2.0.
 """Bytes of face crops become what the network takes, on whatever device they are: changed as was drawn, normalised, mixed."""
 
 import torch

@@ -1,3 +1,4 @@
+# Copyright 2026 The modeling_tacfn authors. Licensed under the Apache License, Version 2.0.
 """What makes training fast on a GPU and changes nothing of what is learnt: workers, layouts of memory, compilation."""
 
 from collections.abc import Callable
@@ -50,15 +51,21 @@ def use_channels_last(model: nn.Module) -> None:
 
 def compile_network(model: nn.Module, backend: str | Callable) -> None:
     """
-    Compile a network in place: its weights keep their names, and what it is asked with stays the same.
+    Compile a network in place: its weights keep their names, and it is asked as before.
 
-    Batches differ in size, steps and frames, so that all sizes are left open: nothing is compiled again for another one.
+    Of a network that sees pictures it is their encoder, which does nearly all the work: its sizes stay the same from batch to
+    batch, while those of the sound do not, and max pooling over sound would be compiled again for each length. Of a network of
+    named features it is all but the classifier, with every size left open.
 
     Args:
         model: a network of this package.
         backend (`str` or `Callable`): of `torch.compile`, such as `inductor`.
     """
-    model.fusion.compile(backend=backend, dynamic=True)
+    encoder = getattr(model.fusion, "video_encoder", None)
+    if encoder is not None:
+        encoder.compile(backend=backend)
+    else:
+        model.fusion.compile(backend=backend, dynamic=True)
 
 
 __all__ = ["FinishedBatches", "compile_network", "loader_options", "use_channels_last"]

@@ -266,6 +266,8 @@ def test_a_mistake_is_named_and_the_folder_stays_free(command, tmp_path, changes
         ({"dataset": "tunes"}, "tunes"),
         ({"epochs": "ten"}, "epochs"),
         ({"epochs": 0}, "--epochs must be at least 1"),
+        ({"num_workers": -1}, "--num_workers must be 0 or more"),
+        ({"compile": "fast"}, "--compile must be a backend"),
         ({"model": 3}, "model"),
     ],
 )
@@ -340,6 +342,26 @@ def test_a_compiled_run_goes_on_without_the_compiler(command, tmp_path, monkeypa
     assert plain.keys() == resumed.keys()
     for name, value in plain.items():
         torch.testing.assert_close(resumed[name], value, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_an_epoch_on_a_gpu_with_everything_that_is_fast(command):
+    fast = (
+        "--mixed_precision",
+        "bf16",
+        "--num_workers",
+        2,
+        "--channels_last",
+        1,
+        "--compile",
+        "inductor",
+        "--tf32",
+        1,
+    )
+    (run,) = experiment.main(command(*fast, epochs=1))["runs"]
+    assert np.isfinite(run["history"][0]["train_loss"])
+    assert len(run["predictions"]) == 2 * TAKES
 
 
 def test_early_stopping(command):
