@@ -310,7 +310,9 @@ def profiled(trainer: Trainer, batch: dict, name: str) -> dict:
     seconds: dict[str, float] = {}
     for event in measured.key_averages():
         # What is only a name for a span of other kernels would count them twice.
-        if on_gpu and (event.device_type == torch.autograd.DeviceType.CPU or event.is_user_annotation):
+        if on_gpu and (
+            event.device_type == torch.autograd.DeviceType.CPU or getattr(event, "is_user_annotation", False)
+        ):
             continue
         spent = event.self_device_time_total if on_gpu else event.self_cpu_time_total
         seconds[event.key] = seconds.get(event.key, 0) + spent / 1e6

@@ -23,7 +23,6 @@ MISSING = (
     "sklearn",
     "soundfile",
     "torchaudio",
-    "yaml",
 )
 
 
