@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
-from torch import nn
 
 from .data import feature_statistics, modality_masks
 from .modeling_av_common import prefix_mask
+from .pixels import mix_pairs
 
 
 @dataclass
@@ -75,6 +75,10 @@ class Augmenter:
     """
     Draws for the batches of one training run, made from what the training clips look like.
 
+    In the training process draws follow each other from the epoch's seed on. In processes that make batches for it, what a batch draws
+    is a function of that seed and of its first clip, which no other batch of an epoch has: however many there are, and in whichever
+    order they work, it is the same.
+
     Args:
         options ([`Augmentation`]): the strengths.
         training (`list[dict]`): the training samples, each with its prepared `clip`, `label`, `intensity` and `speaker`.
@@ -96,6 +100,8 @@ class Augmenter:
             self.speaker_means = {
                 name: torch.stack([self._speaker_mean(own, name) for own in members.values()]) for name in arrays
             }
+        # Shared, so that processes which make batches see the seed of the epoch that has begun meanwhile.
+        self.epoch_seed = torch.zeros((), dtype=torch.int64).share_memory_()
         self.seed(0)
 
     def _speaker_mean(self, clips: list[dict], name: str) -> torch.Tensor:
@@ -107,9 +113,18 @@ class Augmenter:
         return torch.where(own.isfinite(), own, mean)
 
     def seed(self, seed: int) -> None:
-        """Make the coming draws a function of `seed` alone."""
+        """Make the draws of the coming batches a function of `seed` and their clips alone."""
+        self.epoch_seed.fill_(seed)
         self.generator = torch.Generator().manual_seed(seed)
         self.mixing = np.random.default_rng(seed)
+
+    def begin(self, samples: list[dict]) -> None:
+        """Start the draws of one batch of `samples`."""
+        if torch.utils.data.get_worker_info() is None:
+            return
+        sequence = np.random.SeedSequence([int(self.epoch_seed), samples[0]["index"]])
+        self.generator = torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
+        self.mixing = np.random.default_rng(sequence)
 
     def exchange_features(self, samples: list[dict]) -> list[dict]:
         """Give some clips a named feature of another clip of their kind; `owners` says whose features a sample now has."""
@@ -127,14 +142,14 @@ class Augmenter:
         return samples
 
     def __call__(self, batch: dict, samples: list[dict]) -> None:
-        """Change the padded `batch` of `samples` in place; pixels `(batch, frames, 3, height, width)` are in 0 … 255."""
+        """Change the padded `batch` of `samples` in place; what is drawn for the pixels is left for [`finish_pixels`]."""
         options = self.options
         if options.speaker_shift:
             self._shift_speakers(batch, samples)
         if "input_features" in batch:
             batch["input_features"], batch["audio_mask"] = self._sound(batch["input_features"], batch["audio_mask"])
-        if "pixel_values_videos" in batch:
-            batch["pixel_values_videos"] = self._frames(batch["pixel_values_videos"])
+        if "crops" in batch:
+            batch["crops"] |= self._frames(len(samples))
         for name, values in batch.get("features", {}).items():
             mask = batch["feature_masks"][name]
             if values.ndim > 2:
@@ -211,19 +226,18 @@ class Augmenter:
         place = torch.arange(width)
         return (place >= start[:, None]) & (place < (start + length)[:, None])
 
-    def _frames(self, pixels: torch.Tensor) -> torch.Tensor:
-        options = self.options
+    def _frames(self, batch: int) -> dict[str, torch.Tensor]:
+        """What is drawn for the pixels: `moves` `(batch, 2, 3)` and `brightness` `(batch,)`, each if it is switched on."""
+        options, drawn = self.options, {}
         if options.flip or options.zoom or options.rotation:
-            pixels = self._move(pixels)
+            drawn["moves"] = self._moves(batch)
         if options.brightness:
-            factor = self._uniform(1 - options.brightness, 1 + options.brightness, len(pixels), 1, 1, 1, 1)
-            pixels = (pixels * factor).clamp(0, 255)
-        return pixels
+            drawn["brightness"] = self._uniform(1 - options.brightness, 1 + options.brightness, batch)
+        return drawn
 
-    def _move(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Flip, zoom, shift and rotate: one affine map per clip, applied to all its frames."""
+    def _moves(self, batch: int) -> torch.Tensor:
+        """Flip, zoom, shift and rotate: one affine map per clip."""
         options = self.options
-        batch, frames = pixels.shape[:2]
         mirror = 1 - 2 * (self._uniform(0, 1, batch) < options.flip).float()
         scale = self._uniform(1 - options.zoom, 1 + options.zoom, batch)
         angle = self._uniform(-options.rotation, options.rotation, batch) * math.pi / 180
@@ -232,10 +246,7 @@ class Augmenter:
             torch.stack([mirror * scale * angle.cos(), -scale * angle.sin(), shift[:, 0]], dim=1),
             torch.stack([mirror * scale * angle.sin(), scale * angle.cos(), shift[:, 1]], dim=1),
         ]
-        theta = torch.stack(rows, dim=1).repeat_interleave(frames, dim=0)
-        flat = pixels.flatten(0, 1)
-        grid = nn.functional.affine_grid(theta, list(flat.shape), align_corners=False)
-        return nn.functional.grid_sample(flat, grid, padding_mode="border", align_corners=False).view_as(pixels)
+        return torch.stack(rows, dim=1)
 
     def _drop_modalities(self, batch: dict) -> None:
         """Hide one modality of some clips, never the last one that a clip has."""
@@ -262,12 +273,12 @@ class Augmenter:
         def mixed(values):
             if isinstance(values, dict):
                 return {name: mixed(value) for name, value in values.items()}
-            column = (-1, *[1] * (values.ndim - 1))
-            if values.dtype == torch.bool:
-                return values | (values[partner] & (share < 1).view(column))
-            return torch.lerp(values[partner], values, share.view(column))
+            return mix_pairs(values, partner, share)
 
-        return {name: values if name == "index" else mixed(values) for name, values in batch.items()}
+        kept = {name: batch[name] for name in ("index", "crops") if name in batch}
+        if "crops" in kept:
+            kept["crops"] |= {"partner": partner, "share": share}
+        return {name: mixed(values) for name, values in batch.items() if name not in kept} | kept
 
 
 def kind(sample: dict) -> tuple:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from .feature_arrays import pad_feature, statistics_over
+from .pixels import finish_pixels
 from .prepared_clip import ClipReader, PreparedClip
 
 
@@ -72,21 +73,34 @@ class ClipCollator:
     """
     Make a batch of prepared clips: augment (training only), pad, normalise pixels.
 
+    All that is done to pixels is arithmetic on what was drawn before, so that it can be left for the device of the network
+    (`finish`): crops travel there as bytes, a quarter of the memory.
+
     Args:
         num_labels (`int`): number of classes.
         image_processor ([`TacfnImageProcessor`], *optional*): its pixel normalisation is applied to the crops.
         augmenter ([`Augmenter`], *optional*): none leaves the clips as they are.
         label_smoothing (`float`, *optional*, defaults to 0.0): share of each label that is spread over all classes.
+        leaves_pixels (`bool`, *optional*, defaults to `False`): whether batches hold `crops`, for `finish` to make
+            `pixel_values_videos` of.
     """
 
-    def __init__(self, num_labels: int, image_processor=None, augmenter=None, label_smoothing: float = 0.0):
+    def __init__(
+        self,
+        num_labels: int,
+        image_processor=None,
+        augmenter=None,
+        label_smoothing: float = 0.0,
+        leaves_pixels: bool = False,
+    ):
         self.num_labels = num_labels
+        self.leaves_pixels = leaves_pixels
         self.image_processor = image_processor
         self.augmenter = augmenter
         self.label_smoothing = label_smoothing
 
     def seed(self, seed: int) -> None:
-        """Make the draws of the coming epoch a function of `seed` alone, so that a resumed run repeats them."""
+        """Make the draws of the coming epoch a function of `seed` and clips alone, so that a resumed run repeats them."""
         if self.augmenter is not None:
             self.augmenter.seed(seed)
 
@@ -94,6 +108,7 @@ class ClipCollator:
         batch = {"index": torch.tensor([sample["index"] for sample in samples])}
         batch["labels"] = torch.tensor([sample["label"] for sample in samples])
         if self.augmenter is not None:
+            self.augmenter.begin(samples)
             samples = self.augmenter.exchange_features(samples)
         clips = [sample["clip"] for sample in samples]
         names = sorted({name for clip in clips for name in clip})
@@ -102,31 +117,23 @@ class ClipCollator:
             batch["input_features"], batch["audio_mask"] = pad_clips(arrays.pop("input_features"))
         if "crops" in arrays:
             frames, batch["video_mask"] = pad_clips(arrays.pop("crops"))
-            batch["pixel_values_videos"] = frames.permute(0, 1, 4, 2, 3).float()  # (batch, frames, 3, height, width)
+            batch["crops"] = {"frames": frames, "mask": batch["video_mask"]}
         if arrays:
             features = {modality_of(array): pad_feature(array, values) for array, values in arrays.items()}
             batch["features"] = {name: torch.from_numpy(values) for name, (values, _) in features.items()}
             batch["feature_masks"] = {name: torch.from_numpy(mask) for name, (_, mask) in features.items()}
         if self.augmenter is not None:
             self.augmenter(batch, samples)
-        if "pixel_values_videos" in batch:
-            batch["pixel_values_videos"] = self._normalized(batch["pixel_values_videos"], batch["video_mask"])
         is_class = not batch["labels"].is_floating_point()
         if is_class and (self.label_smoothing or (self.augmenter is not None and self.augmenter.options.mixup)):
             labels = nn.functional.one_hot(batch["labels"], self.num_labels).float()
             batch["labels"] = (1 - self.label_smoothing) * labels + self.label_smoothing / self.num_labels
-        return batch if self.augmenter is None else self.augmenter.mix(batch)
+        batch = batch if self.augmenter is None else self.augmenter.mix(batch)
+        return batch if self.leaves_pixels else self.finish(batch)
 
-    def _normalized(self, pixels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        settings = self.image_processor
-        if settings.do_flip_channel_order:
-            pixels = pixels.flip(2)
-        if settings.do_rescale:
-            pixels = pixels * settings.rescale_factor
-        if settings.do_normalize:
-            mean, std = torch.tensor(settings.image_mean), torch.tensor(settings.image_std)
-            pixels = (pixels - mean[:, None, None]) / std[:, None, None]
-        return pixels * mask[:, :, None, None, None]
+    def finish(self, batch: dict) -> dict:
+        """The batch with pixels instead of bytes, made on the device where it is; see [`finish_pixels`]."""
+        return finish_pixels(batch, self.image_processor)
 
 
 def pad_clips(clips: list[np.ndarray | None]) -> tuple[torch.Tensor, torch.Tensor]:

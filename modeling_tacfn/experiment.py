@@ -75,6 +75,9 @@ NOT_PART_OF_A_RUN = (
     "cache_dir",
     "prepared",
     "num_proc",
+    "num_workers",  # these change speed and, in the last digits, rounding
+    "channels_last",
+    "compile",
     "report_to",
     "seeds",
     "fold",
@@ -226,7 +229,7 @@ def main(argv: list[str] | None = None) -> dict:
         log_with=None if arguments.report_to == "none" else arguments.report_to,
         project_dir=arguments.output_dir,
         # `--batch_size` is that of all processes together, so that more processes train the same network.
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
+        dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
         # A batch without one modality leaves that modality's encoder unused.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )

@@ -111,10 +111,10 @@ class CompleteBatches:
             if array == "input_features" and array not in batch:
                 batch[array] = torch.zeros(size, 1, *shape[1:])
                 batch["audio_mask"] = torch.zeros(size, 1, dtype=torch.bool)
-            elif array == "crops" and "pixel_values_videos" not in batch:
-                _, height, width, channels = shape
-                batch["pixel_values_videos"] = torch.zeros(size, 1, channels, height, width)
+            elif array == "crops" and array not in batch:
                 batch["video_mask"] = torch.zeros(size, 1, dtype=torch.bool)
+                frames = torch.zeros(size, 1, *shape[1:], dtype=torch.uint8)
+                batch[array] = {"frames": frames, "mask": batch["video_mask"]}
             elif array.startswith("feature/") and modality_of(array) not in batch.setdefault("features", {}):
                 steps = shape if len(shape) == 1 else (1, *shape[1:])
                 batch["features"][modality_of(array)] = torch.zeros(size, *steps)

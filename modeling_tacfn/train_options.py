@@ -157,6 +157,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     arguments.output_dir = Path(arguments.output_dir)
     if arguments.epochs < 1:
         parser.error(f"--epochs must be at least 1, got {arguments.epochs}")
+    if arguments.num_workers < 0:
+        parser.error(f"--num_workers must be 0 or more, got {arguments.num_workers}")
+    if arguments.compile and arguments.compile not in (known := torch.compiler.list_backends(exclude_tags=())):
+        parser.error(f"--compile must be a backend of torch.compile, one of {known}, got {arguments.compile!r}")
     if arguments.learning_check:
         given = [f"--{name}" for name, value in NO_SPLIT.items() if getattr(arguments, name) != value]
         if given:

@@ -23,6 +23,7 @@ from .convert import load_video_encoder
 from .data import ClipCollator, array_of, modality_masks, modality_of
 from .plots import plot_answers, plot_learning_curve
 from .sharding import CompleteBatches, WholeNetwork, choose_units
+from .speed import FinishedBatches, compile_network, loader_options, use_channels_last
 from .tasks import EmotionTask
 
 
@@ -51,6 +52,10 @@ class TrainingSettings:
     ema_decay: float = _setting(0.0, "decay of the moving average of the weights that is evaluated; 0 is no average")
     gradient_accumulation_steps: int = _setting(1, "batches per step of the optimiser")
     activation_checkpointing: int = _setting(0, "1 computes activations again instead of keeping them")
+    num_workers: int = _setting(0, "processes that read and augment batches; 0: the training process itself")
+    channels_last: int = _setting(0, "1 keeps kernels of convolutions with channels last, which a GPU likes")
+    compile: str = _setting("", "backend of torch.compile for the network, as in inductor; compiles nothing if empty")
+    tf32: int = _setting(0, "1 lets a GPU round factors of fp32 matrix products to 10 bits")
 
 
 class EpochSampler(Sampler):
@@ -167,28 +172,39 @@ def train_fold(
         accelerator.print(f"Video encoder: {loaded:,} weights from {init_video_encoder}")
     fit_standardization(model, augmenter.statistics, processor.is_speaker_normalized)
     image_processor = processor.image_processor
-    collator = ClipCollator(config.num_labels, image_processor, augmenter, settings.label_smoothing)
-    plain = ClipCollator(config.num_labels, image_processor)
+    collator = ClipCollator(
+        config.num_labels, image_processor, augmenter, settings.label_smoothing, leaves_pixels=True
+    )
+    plain = ClipCollator(config.num_labels, image_processor, leaves_pixels=True)
     sampler = EpochSampler(len(samples["train"]), seed)
     batch_size = min(settings.batch_size, len(samples["train"]))
     batch_size -= batch_size % accelerator.num_processes
     collate = collator
     if accelerator.is_fsdp2:
         collate = CompleteBatches(collator, [sample["clip"] for sample in samples["train"]])
+    options = loader_options(settings.num_workers, accelerator.device)
     loaders = {
-        "train": DataLoader(samples["train"], batch_size, sampler=sampler, collate_fn=collate, drop_last=True),
-        "validation": DataLoader(samples["validation"], settings.batch_size, collate_fn=plain),
-        "test": DataLoader(samples["test"], settings.batch_size, collate_fn=plain),
+        "train": DataLoader(
+            samples["train"], batch_size, sampler=sampler, collate_fn=collate, drop_last=True, **options
+        ),
+        "validation": DataLoader(samples["validation"], settings.batch_size, collate_fn=plain, **options),
+        "test": DataLoader(samples["test"], settings.batch_size, collate_fn=plain, **options),
     }
     if settings.activation_checkpointing:
         model.activation_checkpointing_enable()
+    if settings.channels_last:
+        use_channels_last(model)
+    if settings.tf32:
+        torch.set_float32_matmul_precision("high")
     optimizer = torch.optim.AdamW(
         parameter_groups(model, settings.weight_decay), lr=settings.learning_rate, fused=True
     )
     whole = WholeNetwork(accelerator, model)
     choose_units(accelerator, model)
     model, optimizer = accelerator.prepare(model, optimizer)
-    loaders = {side: accelerator.prepare(loader) for side, loader in loaders.items()}
+    if settings.compile:
+        compile_network(accelerator.unwrap_model(model), settings.compile)
+    loaders = {side: FinishedBatches(accelerator.prepare(loader), plain.finish) for side, loader in loaders.items()}
     steps = settings.epochs * math.ceil(len(loaders["train"]) / settings.gradient_accumulation_steps)
     schedule = warmup_cosine(optimizer, steps, settings.warmup)
     average = None

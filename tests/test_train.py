@@ -18,7 +18,7 @@ import transformers
 import yaml
 from author_checkpoints import made_up_weights, resnext_shapes
 from tiny_models import CONFIGS
-from tone_corpus import AUDIO_PROCESSOR, NETWORK, UNITS, Tones, write_tones
+from tone_corpus import AUDIO_PROCESSOR, NETWORK, TAKES, UNITS, Tones, write_tones
 
 from dataset_scripts.base import CORPORA
 from modeling_tacfn import BaselineModel, CfnSrConfig, CfnSrModel, TacfnModel, TacfnProcessor, experiment
@@ -266,6 +266,8 @@ def test_a_mistake_is_named_and_the_folder_stays_free(command, tmp_path, changes
         ({"dataset": "tunes"}, "tunes"),
         ({"epochs": "ten"}, "epochs"),
         ({"epochs": 0}, "--epochs must be at least 1"),
+        ({"num_workers": -1}, "--num_workers must be 0 or more"),
+        ({"compile": "fast"}, "--compile must be a backend"),
         ({"model": 3}, "model"),
     ],
 )
@@ -316,6 +318,50 @@ def test_all_folds_go_on_with_the_fold_that_was_not_finished(command, tmp_path, 
     for fold in range(4):
         name = f"fold_{fold}_seed_0"
         assert_same_run(tmp_path / "whole" / name, tmp_path / "stopped" / name)
+
+
+@pytest.mark.slow
+def test_processes_that_make_batches_change_nothing(command, tmp_path):
+    """However many there are: a second epoch must not find them where the first left them. One more draws as they do."""
+    augmentation = OPTIONS["augmentation"] | {"speaker_shift": 0.5, "feature_exchange": {"units": 0.5}}
+    experiment.main(command("--num_workers", 1, augmentation=augmentation))
+    experiment.main(command("--num_workers", 2, augmentation=augmentation, run="helped"))
+    assert_same_run(tmp_path / "run", tmp_path / "helped")
+
+
+@pytest.mark.slow
+def test_a_compiled_run_goes_on_without_the_compiler(command, tmp_path, monkeypatch):
+    options = DETERMINISTIC | {"ema_decay": 0.5}
+    experiment.main(command(**options, run="plain"))
+    with monkeypatch.context() as patched:
+        stop_after(patched, 1)
+        with pytest.raises(KeyboardInterrupt):
+            experiment.main(command("--compile", "aot_eager", "--channels_last", 1, **options))
+    experiment.main(command("--resume", **options))
+    plain, resumed = weights(tmp_path / "plain"), weights(tmp_path / "run")
+    assert plain.keys() == resumed.keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(resumed[name], value, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_an_epoch_on_a_gpu_with_everything_that_is_fast(command):
+    fast = (
+        "--mixed_precision",
+        "bf16",
+        "--num_workers",
+        2,
+        "--channels_last",
+        1,
+        "--compile",
+        "inductor",
+        "--tf32",
+        1,
+    )
+    (run,) = experiment.main(command(*fast, epochs=1))["runs"]
+    assert np.isfinite(run["history"][0]["train_loss"])
+    assert len(run["predictions"]) == 2 * TAKES
 
 
 def test_early_stopping(command):
