@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import torch
-from huggingface_hub import HfFileSystem
 from torch.utils.data import Dataset
 from transformers import Pipeline
 
@@ -240,6 +239,8 @@ def _downloaded(url: str) -> Iterator[str]:
             # The suffix stays: sound files are read by it.
             path = os.path.join(folder, "clip" + Path(urlsplit(url).path).suffix)
             if url.lower().startswith("hf://"):
+                from huggingface_hub import HfFileSystem  # imports fsspec
+
                 HfFileSystem().get_file(url[len("hf://") :], path)
             else:
                 _download(url, path)
