@@ -1,13 +1,14 @@
 """
 All measurements that need nothing but this machine, compared with the last committed ones of a machine of the same kind.
 
-    python benchmarks/run.py [one_clip startup ...] [--strict] [--measured]
+    python benchmarks/run.py [one_clip startup ...] [--strict] [--measured] [--write_docs]
 
 Every stage is compared in reference operations of its own run, so that a slower hour of the machine is no slower stage. Prints what
 became of each and draws `docs/images/speed.png`. Exit status 1 with `--strict` if something got slower.
 """
 
 import argparse
+import importlib
 import json
 import subprocess
 import sys
@@ -21,6 +22,10 @@ from matplotlib.figure import Figure
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PICTURE = ROOT / "docs" / "images" / "speed.png"
+# As the committed results were made.
+ARGUMENTS = {"export": ["--threads", "1", "--repeats", "3"], "timeline": ["--seconds", "60", "240"]}
+# Pages of docs that show the table of a benchmark.
+PAGES = {"startup": "speed", "many_clips": "speed", "prepare": "corpora", "timeline": "timeline", "export": "export"}
 # Of Okabe and Ito: told apart by all eyes, and by their shapes.
 LOOKS = {
     "before": {"color": "#999999", "marker": "o"},
@@ -36,6 +41,9 @@ def main() -> int:
     parser.add_argument("benchmarks", nargs="*", metavar="NAME", help=f"{', '.join(RATIOS)}; all if none is named")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if something got slower")
     parser.add_argument("--measured", action="store_true", help="compare the results that lie there, measure nothing")
+    parser.add_argument(
+        "--write_docs", action="store_true", help="put the new tables where the committed ones stand in docs"
+    )
     options = parser.parse_args()
     if unknown := sorted(set(options.benchmarks) - set(RATIOS)):
         parser.error(f"expected {', '.join(RATIOS)}, got {', '.join(unknown)}")
@@ -44,10 +52,15 @@ def main() -> int:
         before = committed(name)
         if not options.measured:
             print(f"== {name}", flush=True)
-            subprocess.run([sys.executable, str(ROOT / "benchmarks" / f"{name}.py")], cwd=ROOT, check=True)
+            program = str(ROOT / "benchmarks" / f"{name}.py")
+            subprocess.run([sys.executable, program, *ARGUMENTS.get(name, [])], cwd=ROOT, check=True)
         path = RESULTS / f"{name}.json"
-        if path.exists():
-            rows += compare(name, before, json.loads(path.read_text(encoding="utf-8")))
+        if not path.exists():
+            continue
+        now = json.loads(path.read_text(encoding="utf-8"))
+        rows += compare(name, before, now)
+        if options.write_docs and before is not None and name in PAGES:
+            write_page(name, before, now)
     slower = [row for row in rows if row["verdict"] == "slower"]
     print(f"\n{table(rows)}")
     if rows:
@@ -66,6 +79,16 @@ def committed(name: str) -> dict | None:
     if stored.returncode == 0:
         return json.loads(stored.stdout)
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def write_page(name: str, before: dict, now: dict) -> None:
+    """The new table where a page has that of the record before."""
+    page, made = ROOT / "docs" / f"{PAGES[name]}.md", importlib.import_module(name).table
+    text = page.read_text(encoding="utf-8")
+    if made(before) not in text:
+        print(f"{page.relative_to(ROOT)} does not show the table before: left as it is")
+        return
+    page.write_text(text.replace(made(before), made(now)), encoding="utf-8")
 
 
 def draw(rows: list[dict], path: Path) -> None:

@@ -50,7 +50,16 @@ def test_figures_of_the_learning_check_are_those_of_its_results():
     assert f"angry with {100 * rows['01-01-05-01-01-01-05']['probabilities'][angry]:.1f} %" in text
 
 
-@pytest.mark.parametrize(("measured", "page"), [("prepare", "corpora"), ("timeline", "timeline")])
+@pytest.mark.parametrize(
+    ("measured", "page"),
+    [
+        ("prepare", "corpora"),
+        ("timeline", "timeline"),
+        ("export", "export"),
+        ("startup", "speed"),
+        ("many_clips", "speed"),
+    ],
+)
 def test_tables_of_speed_are_what_was_measured(measured, page, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     program = runpy.run_path(str(ROOT / "benchmarks" / f"{measured}.py"))
