@@ -47,8 +47,8 @@ ravdess_au: $(BIN)/tacfn ## the table of the README on real data; RAVDESS=folder
 	$(BIN)/tacfn compare --dataset ravdess_au --data_dir "$(RAVDESS)" --protocols plain speaker-normalised \
 		--missing --adaptation --output_dir runs/ravdess_au
 
-benchmark: $(BIN)/tacfn ## time from a file to scores
-	$(BIN)/python benchmarks/one_clip.py
+benchmark: $(BIN)/tacfn ## measure speed and say what got slower; ONLY="one_clip startup" for some
+	$(BIN)/python benchmarks/run.py $(ONLY)
 
 clean: ## remove the virtual environment and the runs
 	rm -rf $(VENV) runs

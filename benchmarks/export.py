@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import torch
+from reference import reference_matmul_seconds
 
 from modeling_tacfn import (
     AvtCaConfig,
@@ -96,6 +97,7 @@ def measure(name: str, model_class, config, frames: int, steps: int, repeats: in
         "num_parameters": model.num_parameters(),
         "clip": f"{frames} frames of 224x224, {steps} audio steps",
         "torch_seconds": medians["torch"],
+        "reference_matmul_seconds": reference_matmul_seconds(),
         "formats": formats,
     }
 

@@ -1,9 +1,13 @@
-"""What the measurements share: a process of its own for each, and a product of matrices that says how fast the machine was."""
+"""What the measurements share: a process of its own for each, its memory, and a product of matrices that says how fast the machine was."""
 
 import multiprocessing
+import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -22,3 +26,47 @@ def reference_matmul_seconds() -> float:
         matrix @ matrix
         products.append(time.perf_counter() - started)
     return sorted(products)[2]
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that it started."""
+    found, parents = [pid], {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents.setdefault(int(fields[1]), []).append(int(status.parent.name))
+    for process in found:
+        found += parents.get(process, [])
+    return found
+
+
+def memory_mib(pid: int) -> float:
+    """Memory of a process and all that it started; what they share is counted once (PSS)."""
+    total = 0
+    for process in family(pid):
+        try:
+            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total / 1024
+
+
+@contextmanager
+def peak_memory(every_seconds: float = 0.1) -> Iterator[list[float]]:
+    """A list whose last number is the most memory, in MiB, that this process and all that it started had within the block."""
+    peaks, is_over = [memory_mib(os.getpid())], threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(every_seconds):
+            peaks.append(max(peaks[-1], memory_mib(os.getpid())))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield peaks
+    finally:
+        is_over.set()
+        watcher.join()

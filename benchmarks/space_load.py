@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import gradio_client
-from reference import reference_matmul_seconds
+from reference import memory_mib, reference_matmul_seconds
 
 from modeling_tacfn.results import environment_record, save_json_atomic
 
@@ -28,32 +28,6 @@ from modeling_tacfn.results import environment_record, save_json_atomic
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "space_load.json"
 CLIP = ROOT / "modeling_tacfn" / "demo_examples" / "happy.mp4"
-
-
-def family(pid: int) -> list[int]:
-    """A process and all that it started."""
-    found, parents = [pid], {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        parents.setdefault(int(fields[1]), []).append(int(status.parent.name))
-    for process in found:
-        found += parents.get(process, [])
-    return found
-
-
-def memory_mib(pid: int) -> float:
-    """Memory of the app and its workers; what they share is counted once (PSS)."""
-    total = 0
-    for process in family(pid):
-        try:
-            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total / 1024
 
 
 class User(threading.Thread):

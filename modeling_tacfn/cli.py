@@ -19,7 +19,6 @@ from .exported_model import ExportedModel
 from .memory import keep_freed_memory
 from .notes import told_to
 from .prediction import Prediction, load, predict, speaker_statistics
-from .prediction_plot import plot_prediction
 from .results import load_results, results_table
 from .timeline import make_timeline
 from .timeline_files import check_not_the_recording, save_timeline, timeline_table, to_dict
@@ -61,6 +60,8 @@ def predict_clips(arguments: argparse.Namespace) -> int:
         print(json.dumps(answers[0] if len(answers) == 1 else answers, indent=2), flush=True)
     has_failed = any("error" in answer for answer in answers)
     if arguments.plot and not has_failed:
+        from .prediction_plot import plot_prediction  # imports matplotlib
+
         plot_prediction(prediction, arguments.plot)
         if not arguments.json:
             print(f"Picture: {arguments.plot}")

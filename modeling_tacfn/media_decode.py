@@ -17,7 +17,6 @@ import math
 from functools import partial
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from .media_scan import MediaError, Packet, Span, check_bytes, open_container, stamp_of
 
@@ -279,6 +278,8 @@ def resample(waveform: np.ndarray, source_rate: int, target_rate: int) -> np.nda
     source_rate, target_rate = int(source_rate), int(target_rate)
     if source_rate == target_rate or waveform.size == 0:
         return waveform.copy()
+    from scipy.signal import resample_poly  # takes longer to import than the rest of this package
+
     divisor = math.gcd(source_rate, target_rate)
     resampled = resample_poly(waveform, target_rate // divisor, source_rate // divisor).astype(np.float32, copy=False)
     length = round(len(waveform) * target_rate / source_rate)

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import torch
-from huggingface_hub import HfFileSystem
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 from transformers import Pipeline
 
 from .media import MediaError
 from .prediction import answers_of, is_emotion_processor, speaker_statistics
+from .threads import close_threads_of_opencv, take_one_thread
 
 
 try:
@@ -113,7 +113,8 @@ class AudioVisualEmotionPipeline(Pipeline):
             speaker (`str`, `Path` or `list`, *optional*): as above, for this call. Read once. An empty list: nobody known.
             top_k (`int`, *optional*): as above, for this call.
             batch_size (`int`, *optional*, defaults to 1): how many clips the network is given at a time.
-            num_workers (`int`, *optional*, defaults to 0): how many processes read clips.
+            num_workers (`int`, *optional*, defaults to 0): how many processes, with a thread each, read the next clips while the
+                network answers these. OpenCV is left with one thread in this process too.
 
         Returns:
             `list[dict]`: `label` and `score`, a probability (or the estimate of a number), of each emotion, most likely first. A list of these for a list
@@ -171,7 +172,14 @@ class AudioVisualEmotionPipeline(Pipeline):
         """What is usual of speakers. Asked for by the first clip of an unknown speaker, since only that is worth a warning."""
         return speaker_statistics(self.processor, None)
 
+    def get_iterator(self, inputs, num_workers: int, *arguments):
+        if num_workers and self.processor.do_video:
+            close_threads_of_opencv()  # the workers may be forks
+        return super().get_iterator(inputs, num_workers, *arguments)
+
     def preprocess(self, clip) -> dict:
+        if get_worker_info() is not None and self.processor.do_video:
+            take_one_thread()
         with _read_arguments(clip) as arguments:
             return {"clip": self.processor.read(**arguments)}
 
@@ -240,6 +248,8 @@ def _downloaded(url: str) -> Iterator[str]:
             # The suffix stays: sound files are read by it.
             path = os.path.join(folder, "clip" + Path(urlsplit(url).path).suffix)
             if url.lower().startswith("hf://"):
+                from huggingface_hub import HfFileSystem  # imports fsspec
+
                 HfFileSystem().get_file(url[len("hf://") :], path)
             else:
                 _download(url, path)

@@ -1,7 +1,6 @@
 # Copyright 2026 The modeling_tacfn authors. Licensed under the Apache License, Version 2.0.
 """Clips of a corpus decoded once and kept on disk under the address of their content."""
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -16,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import torch
 from tqdm.auto import tqdm
 
-from . import __version__, media_decode
+from . import __version__
 from .degradation import add_noise
 from .face_tracks import read_face_track
 from .media import MediaError
 from .memory import keep_freed_memory
+from .threads import take_one_thread
 
 
 logger = logging.getLogger(__name__)
@@ -156,12 +155,7 @@ _worker_processor = None
 
 def _start_worker(processor) -> None:
     global _worker_processor
-    torch.set_num_threads(1)
-    with contextlib.suppress(ImportError):  # what needs it says so
-        import cv2
-
-        cv2.setNumThreads(1)
-    media_decode.DECODER_THREADS = 1
+    take_one_thread()
     keep_freed_memory()
     _worker_processor = processor
 

@@ -22,7 +22,6 @@ import math
 
 import numpy as np
 from scipy import fft
-from scipy.ndimage import median_filter
 
 
 WINDOW_SECONDS = 0.04
@@ -116,6 +115,8 @@ def prosody_tracks(waveform: np.ndarray, sampling_rate: int) -> tuple[np.ndarray
         for start in range(0, len(frames), BLOCK)
     ]
     pitch, *others = (np.concatenate(parts, axis=-1) for parts in zip(*blocks, strict=True))
+    from scipy.ndimage import median_filter
+
     # Single jumps by an octave are errors of the tracker, not of the voice.
     return median_filter(pitch, PITCH_MEDIAN, mode="nearest"), *others
 

@@ -51,7 +51,16 @@ def test_figures_of_the_learning_check_are_those_of_its_results():
 
 
 @pytest.mark.parametrize(
-    ("measured", "page"), [("prepare", "corpora"), ("timeline", "timeline"), ("scaling", "distributed")]
+    ("measured", "page"),
+    [
+        ("one_clip", "speed"),
+        ("prepare", "corpora"),
+        ("scaling", "distributed"),
+        ("timeline", "timeline"),
+        ("export", "export"),
+        ("startup", "speed"),
+        ("many_clips", "speed"),
+    ],
 )
 def test_tables_of_speed_are_what_was_measured(measured, page, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))

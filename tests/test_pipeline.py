@@ -116,6 +116,18 @@ def test_a_batch_answers_as_each_clip_alone(pipe, recordings, batch_size):
     assert_like_predict(pipe, pipe(tuple(clips[::-1]), batch_size=batch_size), clips[::-1])
 
 
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_clips_read_by_processes_of_one_thread_are_answered_alike(pipe, recordings, num_workers):
+    cv2 = pytest.importorskip("cv2")
+    # Threads of OpenCV that are running when the processes are made.
+    cv2.setNumThreads(2)
+    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (9, 9), 3)
+    clips = inputs_of(pipe, recordings)
+    assert_like_predict(pipe, pipe(clips, batch_size=2, num_workers=num_workers), clips)
+    assert pipe.processor.do_video == (cv2.getNumThreads() == 1)
+    cv2.setNumThreads(-1)
+
+
 def test_whatever_can_be_gone_through_is_answered_in_order(pipe, recordings):
     class Clips(torch.utils.data.Dataset):
         def __len__(self):
