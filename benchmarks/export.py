@@ -30,6 +30,7 @@ from modeling_tacfn import (
 from modeling_tacfn.export import export_network
 from modeling_tacfn.exported_model import FILES, ExportedModel
 from modeling_tacfn.files import save_json_atomic
+from modeling_tacfn.memory import keep_freed_memory
 from modeling_tacfn.results import environment_record
 
 
@@ -61,6 +62,7 @@ def main() -> None:
 @torch.inference_mode()
 def measure(name: str, model_class, config, frames: int, steps: int, repeats: int) -> dict:
     """Export one network in every format, then time one clip with each in turn."""
+    keep_freed_memory()  # as `tacfn predict` does: torch gains most by it
     torch.manual_seed(0)
     model = model_class(config).eval()
     clip = {
