@@ -415,7 +415,7 @@ def _add_predict(commands) -> None:
         "--runtime",
         default="auto",
         choices=RUNTIMES,
-        help="what runs the network; auto: what `tacfn export` made of its weights if that is there, else torch",
+        help="what runs the network; auto: OpenVINO what `tacfn export` made of its weights if both are there, else torch",
     )
     predict.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
     predict.add_argument("--revision", help="commit or branch of a name on the Hub")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 
-# Stages move by up to 10 % between runs on an otherwise idle machine, in ratios as well; only more than that is worth a look.
+# Between two runs on an idle machine the stages of long recordings moved by up to 8 % in ratios; only more is worth a look.
 SLOWER = 1.15
 FASTER = 1 / SLOWER
 
@@ -49,6 +49,19 @@ def _startup(record: dict) -> dict[str, float]:
     return {name: seconds / reference for name, seconds in record["median_seconds"].items()}
 
 
+def _grid(record: dict) -> dict[str, float]:
+    return {f"{row['method']}, an epoch, {record['processes']} side by side": _ratio(row) for row in record["runs"]}
+
+
+def _scaling(record: dict) -> dict[str, float]:
+    return {
+        f"{row['network']}, {row['processes']}, {row['way']}, a clip": 1
+        / row["clips_per_second"]
+        / row["reference_matmul_seconds"]
+        for row in record["runs"]
+    }
+
+
 def _ratio(row: dict, key: str = "seconds") -> float:
     return row[key] / row["reference_matmul_seconds"]
 
@@ -61,6 +74,8 @@ RATIOS: dict[str, Callable[[dict], dict[str, float]]] = {
     "prepare": _prepare,
     "timeline": _timeline,
     "export": _export,
+    "grid": _grid,
+    "scaling": _scaling,
 }
 
 

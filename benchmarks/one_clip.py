@@ -22,7 +22,7 @@ import torch
 
 from modeling_tacfn import ExportedModel, TacfnConfig, TacfnModel, TacfnProcessor
 from modeling_tacfn.export import export_network
-from modeling_tacfn.exported_model import FASTEST_FIRST
+from modeling_tacfn.exported_model import RUNTIMES
 from modeling_tacfn.faces import crop_faces, find_faces
 from modeling_tacfn.media import read_clip
 from modeling_tacfn.memory import keep_freed_memory
@@ -90,7 +90,7 @@ def exported_models(model: TacfnModel, processor: TacfnProcessor, folder: Path) 
     """The network as each runtime that is installed runs it; an export takes a minute."""
     model.save_pretrained(folder / "network")
     processor.save_pretrained(folder / "network")
-    for runtime in FASTEST_FIRST:
+    for runtime in RUNTIMES:
         try:
             export_network(folder / "network", runtime)
         except ImportError as error:

@@ -34,6 +34,8 @@ PAGES = {
     "prepare": "corpora",
     "timeline": "timeline",
     "export": "export",
+    "grid": "speed",
+    "scaling": "distributed",
 }
 # Of Okabe and Ito: told apart by all eyes, and by their shapes.
 LOOKS = {
@@ -115,6 +117,7 @@ def draw(rows: list[dict], path: Path) -> None:
     for name, look in LOOKS.items():
         axes.scatter([], [], **look, label=name if name in ("before", "not compared") else f"now: {name}")
     axes.set_xscale("log")
+    axes.margins(y=0.01)
     axes.set_yticks(range(len(rows)), [f"{row['benchmark']}: {row['stage']}" for row in reversed(rows)], fontsize=8)
     axes.set_xlabel("time in reference operations of the same run (export: in torch's own time)")
     axes.set_title(f"slower: more than {SLOWER:.2f} x; faster: less than {FASTER:.2f} x", fontsize=9)

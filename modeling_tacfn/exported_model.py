@@ -24,9 +24,8 @@ FILES = {"onnx": ("model.onnx",), "openvino": ("model.xml", "model.bin")}
 # What each runtime can read, best first.
 RUNTIMES = {"onnx": ("onnx",), "openvino": ("openvino", "onnx")}
 RUNTIME_CHOICES = ("auto", "torch", *RUNTIMES)
-# By `benchmarks/export.py`, for every network of the package.
-FASTEST_FIRST = ("openvino", "onnx")
-PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
+# Faster than torch for every network of the package, by `benchmarks/export.py`; onnxruntime is not.
+FASTEST = "openvino"
 REPORT = "export.json"
 MODALITIES = {"input_features": "audio", "pixel_values_videos": "video"}
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
@@ -205,7 +204,7 @@ class FastestModel(AutoModel):
     """
     The network of a folder as `pipeline` loads it: by `AutoModel`, or what was exported of it where that is faster.
 
-    That is on a machine without an accelerator, if `tacfn export` was run on these weights and its runtime is installed.
+    That is on a machine without an accelerator, if `tacfn export` was run on these weights and OpenVINO is installed.
     `model_kwargs={"runtime": "torch"}` of `pipeline` asks for the network itself.
     """
 
@@ -264,8 +263,8 @@ def find_exported(
         folder (`str` or `Path`): folder or name of a network, exported or not.
         config ([`PreTrainedConfig`]): what is there.
         runtime (`str`): `"auto"`, `"torch"`, `"onnx"` or `"openvino"`. Of a network with weights the last two are looked for in
-            the folder beside the weights where `tacfn export` puts them if it is not told otherwise; `"auto"` takes the fastest
-            of these that was made of these very weights and can run here, and the network itself if there is none.
+            the folder beside the weights where `tacfn export` puts them if it is not told otherwise; `"auto"` lets OpenVINO run
+            what of these was made of these very weights, if it is installed, else torch the network itself.
         device (`torch.device`): where the network is to run; what is exported runs on the CPU only.
 
     Raises:
@@ -290,20 +289,18 @@ def find_exported(
 
 def _fastest(folder: Path) -> tuple[Path, dict] | None:
     """Of what was exported beside the weights of a folder, what answers soonest."""
-    candidates = [
-        (folder / file_format, runtime)
-        for runtime in FASTEST_FIRST
-        for file_format in RUNTIMES[runtime]
-        if (folder / file_format / REPORT).is_file() and find_spec(PACKAGES[runtime])
-    ]
+    if not find_spec(FASTEST):
+        return None
+    candidates = [folder / file_format for file_format in RUNTIMES[FASTEST]]
+    candidates = [exported for exported in candidates if (exported / REPORT).is_file()]
     if not candidates:
         return None
     weights = weights_digest(folder)
-    for exported, runtime in candidates:
+    for exported in candidates:
         if json.loads((exported / REPORT).read_text(encoding="utf-8")).get("weights") == weights:
-            return exported, {"runtime": runtime}
+            return exported, {"runtime": FASTEST}
     logger.warning(
-        f"{candidates[0][0]} was not made of the weights beside it: torch runs the network. Remove that folder, and run `tacfn "
+        f"{candidates[0]} was not made of the weights beside it: torch runs the network. Remove that folder, and run `tacfn "
         "export` again."
     )
     return None

@@ -83,7 +83,7 @@ def load(
         trust_remote_code (`bool`, *optional*, defaults to `False`): whether code that comes with the model may run.
         runtime (`str`, *optional*, defaults to `"auto"`): what runs the network: `"torch"`; `"onnx"` or `"openvino"` an exported
             one, which may lie in the folder of that name beside the weights; `"auto"`: whatever `folder` itself holds, and on a
-            CPU what was exported of its weights, if its runtime is installed.
+            CPU what was exported of its weights, if OpenVINO is installed.
         revision (`str`, *optional*): of a name on the Hub: the commit or branch; the newest of the main one if not given.
 
     Returns:

@@ -60,6 +60,7 @@ def test_figures_of_the_learning_check_are_those_of_its_results():
         ("export", "export"),
         ("startup", "speed"),
         ("many_clips", "speed"),
+        ("grid", "speed"),
     ],
 )
 def test_tables_of_speed_are_what_was_measured(measured, page, monkeypatch):
@@ -76,6 +77,13 @@ def test_what_is_expected_of_many_gpus_follows_from_what_was_measured(monkeypatc
     page = (ROOT / "docs" / "distributed.md").read_text(encoding="utf-8")
     assert program["reasoned_table"](record) in page
     assert program["sentence"](record) in " ".join(page.split())
+
+
+def test_the_speed_of_the_readme_is_what_was_measured():
+    record = json.loads((ROOT / "benchmarks" / "results" / "one_clip.json").read_text(encoding="utf-8"))
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split("**Speed.**")[1].split("##")[0]
+    quoted = ("torch, channels last, freed memory kept", "openvino", "torch, plain")
+    assert re.findall(r"(\d\.\d\d) s", text) == [f"{record['total_seconds'][name]:.2f}" for name in quoted]
 
 
 @pytest.mark.parametrize("measured", ["space_load", "space_load_published"])

@@ -219,8 +219,6 @@ def test_what_was_exported_is_taken_where_it_is_faster(folders, tmp_path, monkey
     folder = shutil.copytree(folders["audio_video"], tmp_path / "network")
     assert load(folder)[0].runtime == "openvino"
     assert pipeline(TASK, model=str(folder), device="cpu").model.runtime == "openvino"
-    monkeypatch.setattr(exported_model, "find_spec", lambda package: package == "onnxruntime")
-    assert load(folder)[0].runtime == "onnx"
     monkeypatch.setattr(exported_model, "find_spec", lambda package: None)
     assert isinstance(load(folder)[0], TacfnModel)
     assert isinstance(pipeline(TASK, model=str(folder), device="cpu").model, TacfnModel)
