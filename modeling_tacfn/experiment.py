@@ -75,7 +75,7 @@ NOT_PART_OF_A_RUN = (
     "cache_dir",
     "prepared",
     "num_proc",
-    "num_workers",  # these change speed and, in the last digits, rounding
+    "num_workers",  # these change speed, rounding, and which augmentations are drawn
     "channels_last",
     "compile",
     "report_to",
