@@ -2,7 +2,6 @@
 
 import copy
 import json
-import runpy
 import shutil
 import sys
 from pathlib import Path
@@ -399,12 +398,6 @@ def test_inputs_that_do_not_fit_are_refused(folders):
 def test_the_command_offers_what_there_is():
     assert tuple(FILES) == EXPORT_FORMATS
     assert RUNTIME_CHOICES == RUNTIMES
-
-
-def test_the_table_of_the_page_is_the_committed_measurement():
-    program = runpy.run_path(str(ROOT / "benchmarks" / "export.py"))
-    record = json.loads((ROOT / "benchmarks" / "results" / "export.json").read_text(encoding="utf-8"))
-    assert program["table"](record) in (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", OTHERS)
