@@ -11,6 +11,7 @@ to a 2048 x 2048 matrix product measured in the same run. Writes `benchmarks/res
 import argparse
 import resource
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -77,7 +78,8 @@ def main() -> None:
         "ratio_to_reference": {name: value / reference for name, value in stages.items()}
         | {f"network, {name}": value / reference for name, value in networks.items() if name != KEPT},
         "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        "environment": environment_record(),
+        # Where the clip lies is nobody's business.
+        "environment": environment_record(["one_clip.py", *(Path(word).name for word in sys.argv[1:])]),
     }
     save_json_atomic(options.output, record)
     print(table(record))
