@@ -16,6 +16,7 @@ from torch.utils.data import Dataset, get_worker_info
 from transformers import Pipeline
 
 from .media import MediaError
+from .memory import return_freed_memory
 from .prediction import answers_of, is_emotion_processor, speaker_statistics
 from .threads import close_threads_of_opencv, take_one_thread
 
@@ -173,8 +174,12 @@ class AudioVisualEmotionPipeline(Pipeline):
         return speaker_statistics(self.processor, None)
 
     def get_iterator(self, inputs, num_workers: int, *arguments):
+        # The workers may be forks.
         if num_workers and self.processor.do_video:
-            close_threads_of_opencv()  # the workers may be forks
+            close_threads_of_opencv()
+        if num_workers:
+            # What a fork shares has to be copied when it is written to, and kept memory is written to by the next batch.
+            return_freed_memory()
         return super().get_iterator(inputs, num_workers, *arguments)
 
     def preprocess(self, clip) -> dict:
