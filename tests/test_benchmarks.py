@@ -37,10 +37,10 @@ def verdicts(compare, before, now) -> dict[str, str]:
 
 def test_what_got_slower_is_named(compare, record):
     now = copy.deepcopy(record)
-    now["median_seconds"] = {"import": 2.4, "help": 0.05}
+    now["median_seconds"] = {"import": 2.8, "help": 0.05}
     assert verdicts(compare, record, now) == {"import": "slower", "help": "faster"}
     text = compare.table(compare.compare("startup", record, now))
-    assert text.splitlines()[-1].split() == ["slower", "1.20", "x", "40.00", "->", "48.00", "startup:", "import"]
+    assert text.splitlines()[-1].split() == ["slower", "1.40", "x", "40.00", "->", "56.00", "startup:", "import"]
 
 
 def test_noise_is_no_change(compare, record):
