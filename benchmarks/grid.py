@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from reference import reference_matmul_seconds
+from reference import environment, reference_matmul_seconds
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModel
@@ -29,7 +29,7 @@ from modeling_tacfn.augmentation import Augmentation, Augmenter
 from modeling_tacfn.comparison import default_methods, method_options
 from modeling_tacfn.data import ClipCollator
 from modeling_tacfn.prepared_clip import PreparedClip
-from modeling_tacfn.results import environment_record, save_json_atomic
+from modeling_tacfn.results import save_json_atomic
 from modeling_tacfn.sharding import WholeNetwork
 from modeling_tacfn.train_options import parse_arguments
 from modeling_tacfn.training import TrainingSettings, network_config, parameter_groups, train_epoch, warmup_cosine
@@ -60,7 +60,7 @@ def main() -> None:
         "runs": rows,
         "grid_seconds": sum(row["seconds"] for row in rows) * trainings(arguments.epochs) / processes,
         "floor_seconds": sum(row["floor_seconds"] for row in rows) * trainings(arguments.epochs) / processes,
-        "environment": environment_record(),
+        "environment": environment(),
     }
     save_json_atomic(RESULTS, record)
     print(f"{table(record)}\n\n{sentence(record)}\n\n{RESULTS}")

@@ -12,31 +12,20 @@ products measured in the same run. Writes `benchmarks/results/many_clips.json`.
 
 import argparse
 import multiprocessing
-import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import torch
-import yaml
-from one_clip import draw_clip
-from reference import peak_memory, reference_matmul_seconds, run_alone
+from material import copy_clips, make_network
+from reference import environment, peak_memory, reference_matmul_seconds, run_alone
 
-from modeling_tacfn import (
-    AudioVisualEmotionPipeline,
-    TacfnConfig,
-    TacfnFeatureExtractor,
-    TacfnImageProcessor,
-    TacfnModel,
-    TacfnProcessor,
-)
+from modeling_tacfn import AudioVisualEmotionPipeline
 from modeling_tacfn.memory import keep_freed_memory
-from modeling_tacfn.results import environment_record, save_json_atomic
+from modeling_tacfn.results import save_json_atomic
 
 
 RESULTS = Path(__file__).parent / "results" / "many_clips.json"
-SMALL = Path(__file__).parents[1] / "configs" / "synthetic.yaml"
 # (batch size, processes that read) of each network; the stages are timed where there are no processes.
 SETTINGS = (
     ("small", [(batch, workers) for batch in (1, 4, 8) for workers in (0, 1, 2)]),
@@ -54,20 +43,16 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clips = options.clips or [draw_clip(folder / "drawn.mp4")]
-        paths = [folder / f"{index}{clips[index % len(clips)].suffix}" for index in range(options.count)]
-        for index, path in enumerate(paths):
-            shutil.copy(clips[index % len(clips)], path)
+        paths, clips = copy_clips(options.clips, options.count, folder)
         for network, settings in SETTINGS:
             count = options.count if network == "small" else max(options.count // 4, 4)
             for batch_size, workers in settings:
                 rows.append(run_alone(measure, network, paths[:count], batch_size, workers, options.threads))
     record = {
-        "clips": f"{len(clips)} of {clips[0].parent.name}" if options.clips else "drawn 1280x720, 3.3 s",
+        "clips": clips,
         "threads": options.threads,
         "runs": rows,
-        # Where the clips lie is nobody's business.
-        "environment": environment_record(["many_clips.py", *(Path(word).name for word in sys.argv[1:])]),
+        "environment": environment(),
     }
     save_json_atomic(RESULTS, record)
     print(f"{table(record)}\n\n{RESULTS}")
@@ -99,13 +84,7 @@ def measure(network: str, paths: list[Path], batch_size: int, num_workers: int, 
     keep_freed_memory()
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    settings = yaml.safe_load(SMALL.read_text(encoding="utf-8")) if network == "small" else {}
-    processor = TacfnProcessor(
-        TacfnFeatureExtractor(**settings.get("audio_processor", {})),
-        TacfnImageProcessor(**settings.get("video_processor", {})),
-    )
-    model = TacfnModel(TacfnConfig(**settings.get("model", {})))
-    pipe = AudioVisualEmotionPipeline(model, processor, device="cpu")
+    pipe = AudioVisualEmotionPipeline(*make_network(network), device="cpu")
     pipe(paths[:batch_size], batch_size=batch_size)  # warms up
     started = time.perf_counter()
     pipe(paths, batch_size=batch_size, num_workers=num_workers)

@@ -11,15 +11,15 @@ to a 2048 x 2048 matrix product measured in the same run. Writes `benchmarks/res
 import argparse
 import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
 import torch
+from material import DRAWN, draw_clip
+from reference import environment, reference_matmul_seconds
 
 from modeling_tacfn import ExportedModel, TacfnConfig, TacfnModel, TacfnProcessor
 from modeling_tacfn.export import export_network
@@ -27,7 +27,7 @@ from modeling_tacfn.exported_model import RUNTIMES
 from modeling_tacfn.faces import crop_faces, find_faces
 from modeling_tacfn.media import read_clip
 from modeling_tacfn.memory import keep_freed_memory
-from modeling_tacfn.results import environment_record, save_json_atomic
+from modeling_tacfn.results import save_json_atomic
 
 
 RESULTS = Path(__file__).parent / "results" / "one_clip.json"
@@ -67,7 +67,7 @@ def main() -> None:
     reference = statistics.median(run["reference_matmul"] for some in runs.values() for run in some)
     networks = {name: median["network"] for name, median in medians.items()}
     record = {
-        "clip": options.clip.name if options.clip else "drawn 1280x720, 3.3 s",
+        "clip": options.clip.name if options.clip else DRAWN,
         "threads": options.threads,
         "repeats": options.repeats,
         "median_seconds": stages,
@@ -78,8 +78,7 @@ def main() -> None:
         "ratio_to_reference": {name: value / reference for name, value in stages.items()}
         | {f"network, {name}": value / reference for name, value in networks.items() if name != KEPT},
         "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        # Where the clip lies is nobody's business.
-        "environment": environment_record(["one_clip.py", *(Path(word).name for word in sys.argv[1:])]),
+        "environment": environment(),
     }
     save_json_atomic(options.output, record)
     print(table(record))
@@ -138,27 +137,8 @@ def measure(clip: Path, processor: TacfnProcessor, model) -> dict[str, float]:
         model(**pixels, **sound)
     lap("network")
     seconds["total"] = sum(seconds.values())
-    matrix = torch.randn(2048, 2048)
-    started = time.perf_counter()
-    matrix @ matrix
-    lap("reference_matmul")
+    seconds["reference_matmul"] = reference_matmul_seconds()
     return seconds
-
-
-def draw_clip(path: Path) -> Path:
-    """A drawn, moving face with a voice-like sound: 1280x720, 25 fps, 3.3 s."""
-    from dataset_scripts.synthetic import write_clip
-    from dataset_scripts.synthetic_drawing import draw_face
-    from dataset_scripts.synthetic_faces import EXPRESSIONS, make_face_style
-
-    style, rate = make_face_style(1, 0), 44100
-    frames = (
-        draw_face(style, EXPRESSIONS["happy"].scaled(0.9), sway=(np.sin(index / 9), 0.0, 0.0), size=(1280, 720))
-        for index in range(83)
-    )
-    time_axis = np.arange(int(3.32 * rate)) / rate
-    write_clip(path, frames, (0.3 * np.sin(2 * np.pi * 180 * time_axis)).astype(np.float32))
-    return path
 
 
 if __name__ == "__main__":

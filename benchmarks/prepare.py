@@ -13,20 +13,18 @@ shared machines drift: rates are also given per 2048 x 2048 matrix product measu
 import argparse
 import os
 import resource
-import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import datasets
 import torch
-from one_clip import draw_clip
-from reference import reference_matmul_seconds, run_alone
+from material import copy_clips
+from reference import environment, reference_matmul_seconds, run_alone
 
 from modeling_tacfn import TacfnProcessor
 from modeling_tacfn.preparation import prepare_clips
-from modeling_tacfn.results import environment_record, save_json_atomic
+from modeling_tacfn.results import save_json_atomic
 
 
 RESULTS = Path(__file__).parent / "results" / "prepare.json"
@@ -43,18 +41,14 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clips = options.clips or [draw_clip(folder / "drawn.mp4")]
-        paths = [folder / f"{index}{clips[index % len(clips)].suffix}" for index in range(options.count)]
-        for index, path in enumerate(paths):
-            shutil.copy(clips[index % len(clips)], path)
+        paths, clips = copy_clips(options.clips, options.count, folder)
         for num_proc in options.num_proc:
             for count in (options.count // 2, options.count):
                 rows.append(run_alone(measure, paths[:count], folder / f"{num_proc}-{count}", num_proc))
     record = {
-        "clips": f"{len(clips)} of {clips[0].parent.name}" if options.clips else "drawn 1280x720, 3.3 s",
+        "clips": clips,
         "runs": rows,
-        # Where the clips lie is nobody's business.
-        "environment": environment_record(["prepare.py", *(Path(word).name for word in sys.argv[1:])]),
+        "environment": environment(),
     }
     save_json_atomic(RESULTS, record)
     print(f"{table(record)}\n\n{RESULTS}")

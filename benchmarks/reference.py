@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +12,18 @@ from pathlib import Path
 
 import torch
 
+from modeling_tacfn.results import environment_record
+
 
 def run_alone(measure: Callable[..., dict], *arguments) -> dict:
     """Call it in a new process, whose peak memory is that of this measurement alone."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(measure, *arguments).result()
+
+
+def environment() -> dict:
+    """What a measurement was made with; of files that were given only the names: where they lie is nobody's business."""
+    return environment_record([Path(word).name for word in sys.argv])
 
 
 def reference_matmul_seconds() -> float:

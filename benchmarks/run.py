@@ -18,6 +18,8 @@ from compare import FASTER, RATIOS, SLOWER, compare, table
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from modeling_tacfn.files import atomic_path
+
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -101,7 +103,8 @@ def write_page(name: str, before: dict, now: dict) -> None:
     if made(before) not in text:
         print(f"{page.relative_to(ROOT)} does not show the table before: left as it is")
         return
-    page.write_text(text.replace(made(before), made(now)), encoding="utf-8")
+    with atomic_path(page) as temporary:
+        temporary.write_text(text.replace(made(before), made(now)), encoding="utf-8")
 
 
 def draw(rows: list[dict], path: Path) -> None:
@@ -123,8 +126,8 @@ def draw(rows: list[dict], path: Path) -> None:
     axes.set_title(f"slower: more than {SLOWER:.2f} x; faster: less than {FASTER:.2f} x", fontsize=9)
     axes.grid(axis="x", alpha=0.3)
     figure.legend(loc="outside lower center", ncols=len(LOOKS), fontsize=8)
-    path.parent.mkdir(exist_ok=True)
-    figure.savefig(path, dpi=110)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
 
 
 if __name__ == "__main__":

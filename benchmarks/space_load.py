@@ -20,9 +20,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import gradio_client
-from reference import memory_mib, reference_matmul_seconds
+from reference import environment, memory_mib, reference_matmul_seconds
 
-from modeling_tacfn.results import environment_record, save_json_atomic
+from modeling_tacfn.results import save_json_atomic
 
 
 ROOT = Path(__file__).parents[1]
@@ -131,7 +131,7 @@ def measure(url: str, pid: int, options) -> dict:
         "slowest_seconds": round(seconds[-1], 2) if seconds else None,
         "memory_mib": {"before": round(before), "highest": round(highest), "after": round(memory_mib(pid))},
         "reference_matmul_seconds": reference_matmul_seconds(),
-        "environment": environment_record(),
+        "environment": environment(),
     }
 
 

@@ -18,17 +18,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
-from reference import reference_matmul_seconds, run_alone
+from material import make_network
+from reference import environment, reference_matmul_seconds, run_alone
 
-from modeling_tacfn import TacfnConfig, TacfnFeatureExtractor, TacfnImageProcessor, TacfnModel, TacfnProcessor
 from modeling_tacfn.memory import keep_freed_memory
-from modeling_tacfn.results import environment_record, save_json_atomic
+from modeling_tacfn.results import save_json_atomic
 from modeling_tacfn.timeline import make_timeline
 
 
 RESULTS = Path(__file__).parent / "results" / "timeline.json"
-SMALL = Path(__file__).parents[1] / "configs" / "synthetic.yaml"
 NETWORKS = ("published", "small")
 
 
@@ -49,7 +47,7 @@ def main() -> None:
         "recordings": [path.name for path in options.recording or ()] or "drawn 1280x720, 25 fps",
         "threads": options.threads,
         "runs": rows,
-        "environment": environment_record(),
+        "environment": environment(),
     }
     save_json_atomic(RESULTS, record)
     print(f"{table(record)}\n\n{RESULTS}")
@@ -75,12 +73,7 @@ def measure(network: str, recording: Path, threads: int) -> dict:
     keep_freed_memory()  # as `tacfn timeline` does
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    settings = yaml.safe_load(SMALL.read_text(encoding="utf-8")) if network == "small" else {}
-    model = TacfnModel(TacfnConfig(**settings.get("model", {}))).eval()
-    processor = TacfnProcessor(
-        TacfnFeatureExtractor(**settings.get("audio_processor", {})),
-        TacfnImageProcessor(**settings.get("video_processor", {})),
-    )
+    model, processor = make_network(network)
     started = time.perf_counter()
     timeline = make_timeline(model, processor, recording)
     work = time.perf_counter() - started
